@@ -1,0 +1,92 @@
+"""The contract that client, server and models share: labels, tensors, audio and limits.
+
+This module is the one source of truth. The protocol's documentation, the ONNX
+metadata, ``labels.txt`` and ``config.pbtxt`` are rendered from it, and the server
+compares a loaded model with it before it says that it is ready.
+
+It imports the standard library only, so that a Triton Python backend, a client on a
+phone gateway and the trainer can all afford it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SAMPLE_RATE_HZ: Final = 16_000
+"""Rate of the audio that every detector and every model sees, in Hz."""
+
+EMOTIONS: Final = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
+"""Every emotion label, in the order of MERaLiON-SER's logits. A model serves a prefix or a
+subset of it, always in this order."""
+
+DIMENSIONS: Final = ("valence", "arousal", "dominance")
+"""Every affect dimension, in the order of MERaLiON-SER's output, each in 0..1."""
+
+BLOCK_SAMPLES: Final = 512
+"""Samples at 16 kHz that the voice activity detector decides on at once (32 ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a model: its name, element type and shape without the batch axis."""
+
+    name: str
+    dtype: str
+    """As Triton's protocol spells it: INT16, INT32, FP32."""
+    shape: tuple[int, ...]
+    """-1 where the length varies."""
+
+
+AUDIO: Final = Tensor("AUDIO", "INT16", (-1,))
+"""Mono waveform at 16 kHz, full scale ±32,768, zero-padded at the end."""
+NUM_SAMPLES: Final = Tensor("NUM_SAMPLES", "INT32", (1,))
+"""How many samples of AUDIO are real; the rest is padding and changes nothing."""
+LOGITS: Final = Tensor("LOGITS", "FP32", (-1,))
+"""One calibrated logit for each of the model's labels; softmax gives probabilities."""
+DIMS: Final = Tensor("DIMS", "FP32", (-1,))
+"""One value in 0..1 for each of the model's dimensions."""
+EMBEDDING: Final = Tensor("EMBEDDING", "FP32", (-1,))
+"""The layer before the heads, for a user's own probe; not a speaker embedding."""
+
+METADATA_PREFIX: Final = "affectstream."
+"""Keys of a model's metadata start with this; see `METADATA_KEYS`."""
+METADATA_KEYS: Final = (
+    "name",
+    "version",
+    "labels",
+    "dimensions",
+    "sample_rate_hz",
+    "max_samples",
+    "calibrated",
+    "card_sha256",
+)
+"""What a model file says of itself. Lists are comma-separated; booleans are true or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that hold on the wire whatever the settings are. All are reported by GetServerInfo."""
+
+    message_bytes: int = 64 * 1024
+    chunk_ms: int = 1_000
+    labels: int = 16
+    label_bytes: int = 64
+    session_id_bytes: int = 64
+    transcript_bytes: int = 4 * 1024
+    utterance_ms: int = 30_000
+    session_ms: int = 8 * 3_600_000
+    stream_age_ms: int = 3_600_000
+    unread_audio_ms: int = 2_000
+    event_queue_bytes: int = 256 * 1024
+    slow_reader_ms: int = 5_000
+    watchers_per_session: int = 16
+    retention_ms: int = 3_600_000
+    retention_events: int = 1_000
+    analyze_bytes: int = 10 * 1024 * 1024
+    min_sample_rate_hz: int = 8_000
+    max_sample_rate_hz: int = 48_000
+    max_channels: int = 8
+
+
+LIMITS: Final = Limits()
