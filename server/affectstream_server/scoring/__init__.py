@@ -1,0 +1,1 @@
+"""Scoring: one protocol, `Scorer`, and those who speak it."""

@@ -1,0 +1,95 @@
+"""`affectstream serve`, or `python -m affectstream_server`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from affectstream_server.settings import Settings, SettingsError, load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `affectstream serve`."""
+    parser.description = (
+        "Serve affect events over gRPC. Settings come from a YAML file, then from AFFECTSTREAM_SECTION__KEY "
+        "variables, then from the options here. When streams are accepted, one line says so on stdout: "
+        "'affectstream: ready on HOST:PORT'. SIGTERM drains: open utterances are finished first."
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML settings (default: $AFFECTSTREAM_CONFIG)"
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="where to listen (default: 127.0.0.1:50551; port 0: a free one)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings, print them as YAML, and stop"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until told to stop. Returns the exit code: 0 drained, 1 cannot serve, 2 bad settings."""
+    path = args.config or (
+        Path(os.environ["AFFECTSTREAM_CONFIG"]) if os.environ.get("AFFECTSTREAM_CONFIG") else None
+    )
+    overrides = {"server": {"address": args.address}} if args.address else {}
+    try:
+        settings = load(path, overrides=overrides)
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    if args.check:
+        sys.stdout.write(_as_yaml(settings))
+        return 0
+    logging.basicConfig(
+        level=settings.logging.level,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    from affectstream_server.edge.server import CannotListen
+    from affectstream_server.lifecycle import Server
+    from affectstream_server.scoring.embedded import ModelRejected
+
+    async def serve() -> None:
+        await Server(settings).serve_until_signalled(_say_ready)
+
+    try:
+        asyncio.run(serve())
+    except (CannotListen, ModelRejected) as error:
+        return _fail(str(error), 1)
+    return 0
+
+
+def _say_ready(address: str) -> None:
+    sys.stdout.write(f"affectstream: ready on {address}\n")
+    sys.stdout.flush()
+
+
+def _as_yaml(settings: Settings) -> str:
+    import yaml
+
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+def _fail(message: str, code: int) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"affectstream serve: {line}\n")
+    return code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m affectstream_server")
+    add_arguments(parser)
+    return run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The gRPC server: its channel arguments, its socket, health and reflection."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+from affectstream.contract import LIMITS
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from affectstream_server.edge.service import SERVICE_NAME, AffectService
+from affectstream_server.pipeline import Pipeline
+from affectstream_server.settings import ServerSettings
+
+LIVENESS: Final = "liveness"
+"""Health service name that serves as long as the process does; "" and the service's name are readiness."""
+
+_READINESS: Final = ("", SERVICE_NAME)
+
+
+class CannotListen(Exception):
+    """The address cannot be bound; the message says which and what may help."""
+
+
+class GrpcServer:
+    """A bound server that is not ready until it is told so."""
+
+    def __init__(self, settings: ServerSettings, pipeline: Pipeline) -> None:
+        self._server = grpc.aio.server(options=channel_arguments(settings))
+        self._server.add_generic_rpc_handlers((AffectService(pipeline).handler(),))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        host, _, port = settings.address.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            raise CannotListen(
+                f"server.address: got {settings.address!r}, expected HOST:PORT such as 127.0.0.1:50551"
+            )
+        try:
+            bound = self._server.add_insecure_port(settings.address)
+        except RuntimeError:
+            raise CannotListen(
+                f"server.address: cannot listen on {settings.address}; is the port taken? Port 0 is any"
+            ) from None
+        self.address = f"{host}:{bound}"
+        """Where it listens, with the port it got."""
+
+    async def start(self) -> None:
+        """Accept connections; health says NOT_SERVING until `set_ready`."""
+        await self.set_ready(ready=False)
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Say whether streams may be opened."""
+        status = health_pb2.HealthCheckResponse
+        for name in _READINESS:
+            await self._health.set(name, status.SERVING if ready else status.NOT_SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Close the listener, give open calls ``grace_s``, then end them."""
+        await self._server.stop(grace_s)
+
+
+def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:
+    """Every argument of the server's transport. A wrong name is ignored by gRPC: each has a test."""
+    return [
+        ("grpc.so_reuseport", int(settings.reuse_port)),
+        ("grpc.max_receive_message_length", LIMITS.analyze_bytes),
+        # Without the probe the window stays at 64 KiB: a stream that is not read holds 2 s of audio.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.server_handshake_timeout_ms", 5_000),
+    ]

@@ -1,0 +1,144 @@
+"""AffectService over grpc.aio: calls become sessions, errors become statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final, NoReturn
+
+import grpc
+from affectstream.contract import LIMITS
+from affectstream.v1 import affect_pb2 as pb
+
+from affectstream_server.edge.codec import bounded
+from affectstream_server.edge.status import abort
+from affectstream_server.errors import InternalFault, NotServed, ServiceError
+from affectstream_server.info import server_info
+from affectstream_server.pipeline import Pipeline
+from affectstream_server.session import Session
+
+_log = logging.getLogger(__name__)
+
+SERVICE_NAME: Final = "affectstream.v1.AffectService"
+_HALF_CLOSE_GRACE_S: Final = 5.0
+"""How long a client that sent end_of_audio may leave its side open after its last event."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AffectService:
+    """The RPCs. One session a stream; one writer a stream."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def get_server_info(
+        self, request: pb.GetServerInfoRequest | ServiceError, context: Context
+    ) -> pb.GetServerInfoResponse:
+        if isinstance(request, ServiceError):
+            await abort(context, request)
+        return server_info(self._pipeline.settings, self._pipeline.scorer.model)
+
+    async def stream_affect(
+        self, requests: AsyncIterator[pb.StreamAffectRequest | ServiceError], context: Context
+    ) -> None:
+        try:
+            session = self._pipeline.open_session()
+        except ServiceError as error:
+            await abort(context, error)
+        try:
+            failure = await _converse(session, requests, context)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception("session %s failed", session.session_id)
+            failure = InternalFault()
+        finally:
+            self._pipeline.close_session(session)
+        if failure is not None:
+            await abort(context, failure)
+
+    async def analyze_utterance(self, request: object, context: Context) -> NoReturn:  # noqa: ARG002 - gRPC's signature
+        await abort(context, NotServed("AnalyzeUtterance", "the call", instead="use StreamAffect"))
+
+    async def watch_affect(self, request: object, context: Context) -> NoReturn:  # noqa: ARG002 - gRPC's signature
+        await abort(context, NotServed("WatchAffect", "the call", instead="use StreamAffect"))
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The handlers, with deserialisers that answer bad bytes with an error of ours."""
+        stream_request = bounded(pb.StreamAffectRequest.FromString, LIMITS.message_bytes)
+        info_request = bounded(pb.GetServerInfoRequest.FromString, LIMITS.message_bytes)
+        analyze_request = bounded(pb.AnalyzeUtteranceRequest.FromString, LIMITS.message_bytes)
+        watch_request = bounded(pb.WatchAffectRequest.FromString, LIMITS.message_bytes)
+        return grpc.method_handlers_generic_handler(
+            SERVICE_NAME,
+            {
+                "GetServerInfo": grpc.unary_unary_rpc_method_handler(
+                    self.get_server_info, info_request, pb.GetServerInfoResponse.SerializeToString
+                ),
+                "StreamAffect": grpc.stream_stream_rpc_method_handler(
+                    self.stream_affect, stream_request, pb.StreamAffectResponse.SerializeToString
+                ),
+                "AnalyzeUtterance": grpc.unary_unary_rpc_method_handler(
+                    self.analyze_utterance, analyze_request, pb.AnalyzeUtteranceResponse.SerializeToString
+                ),
+                "WatchAffect": grpc.unary_stream_rpc_method_handler(
+                    self.watch_affect, watch_request, pb.WatchAffectResponse.SerializeToString
+                ),
+            },
+        )
+
+
+async def _converse(
+    session: Session, requests: AsyncIterator[pb.StreamAffectRequest | ServiceError], context: Context
+) -> ServiceError | None:
+    """Read until the stream ends, while one task writes. Returns why it ends early, if it does."""
+    writer: asyncio.Task[None] | None = None
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as reading:
+            session.on_interrupt(lambda: reading.reschedule(loop.time()))
+            session.waiting_since = loop.time()
+            async for request in requests:
+                session.waiting_since = None
+                if isinstance(request, ServiceError):
+                    raise request
+                session.receive(request)
+                if writer is None:
+                    writer = loop.create_task(session.events.write_all(context.write))
+                    writer.add_done_callback(lambda task: _written(task, session, reading))
+                await session.room()
+                session.waiting_since = loop.time()
+    except TimeoutError:
+        if session.failure is None and not session.finished:
+            raise
+    except ServiceError as error:
+        session.failure = session.failure or error
+    try:
+        if session.failure is not None:
+            await session.settle(session.failure)
+        elif not session.finished:
+            return None  # abandoned
+        if writer is not None:
+            await asyncio.wait([writer])
+            fault = None if writer.cancelled() else writer.exception()
+            if isinstance(fault, ServiceError):
+                session.failure = session.failure or fault
+        return session.failure
+    finally:
+        if writer is not None and not writer.done():
+            writer.cancel()
+            await asyncio.wait([writer])
+
+
+def _written(writer: asyncio.Task[None], session: Session, reading: asyncio.Timeout) -> None:
+    """The writer stopped: because all was said, the reader is too slow, or the client is gone."""
+    if writer.cancelled():
+        return
+    error = writer.exception()
+    if isinstance(error, ServiceError):
+        session.interrupt(error)
+    elif error is None and not reading.expired():
+        try:
+            reading.reschedule(asyncio.get_running_loop().time() + _HALF_CLOSE_GRACE_S)
+        except RuntimeError:
+            return  # reading is over already

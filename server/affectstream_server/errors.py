@@ -1,0 +1,99 @@
+"""What can go wrong with a call, without a word about gRPC.
+
+ServiceError
+├── InvalidRequest      INVALID_ARGUMENT: a field, its value and the limit it broke
+├── NotServed           UNIMPLEMENTED: asked for, known, and not on at this server
+├── LimitReached        RESOURCE_EXHAUSTED: admission, message size, a reader that is too slow
+├── Refused             FAILED_PRECONDITION: consent or role
+├── Unavailable         UNAVAILABLE: starting, draining, or without a model
+└── InternalFault       INTERNAL: our own fault; the cause is logged, never sent
+
+Every message is safe to show: it holds no exception text and no audio.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Ends a call with a gRPC status.
+
+    ``reason`` is stable, upper case and machine-readable; ``field``, ``value`` and ``limit`` say
+    what was wrong where there is such a thing; ``retry_after_s`` is set where a retry helps.
+    """
+
+    status: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        field: str = "",
+        value: object = "",
+        limit: object = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.field = field
+        self.value = str(value)
+        self.limit = str(limit)
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(ServiceError):
+    """The request breaks the protocol or a range."""
+
+    status = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, value: object, limit: object, *, reason: str = "INVALID_FIELD") -> None:
+        super().__init__(
+            f"{field}: got {value}, expected {limit}", reason=reason, field=field, value=value, limit=limit
+        )
+
+
+class NotServed(ServiceError):
+    """The contract knows it and this server does not serve it."""
+
+    status = "UNIMPLEMENTED"
+
+    def __init__(self, field: str, value: object, *, instead: str) -> None:
+        super().__init__(
+            f"{field}: {value} is not served here; {instead}",
+            reason="NOT_SERVED",
+            field=field,
+            value=value,
+            limit=instead,
+        )
+
+
+class LimitReached(ServiceError):
+    """A bound of the server was reached."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class Refused(ServiceError):
+    """Consent is missing or the role may not be analysed."""
+
+    status = "FAILED_PRECONDITION"
+
+
+class Unavailable(ServiceError):
+    """The server is starting, draining, or lost what it needs."""
+
+    status = "UNAVAILABLE"
+
+
+class InternalFault(ServiceError):
+    """A fault of the server itself."""
+
+    status = "INTERNAL"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server failed; the fault is in its log under this session", reason="INTERNAL_FAULT"
+        )

@@ -1,0 +1,74 @@
+"""What the server says of itself: limits, defaults, features."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from affectstream.contract import LIMITS
+from affectstream.v1 import affect_pb2 as pb
+
+from affectstream_server import __version__
+from affectstream_server.scoring.scorer import ModelInfo
+from affectstream_server.settings import Settings
+from affectstream_server.stages.decide import model_message
+from affectstream_server.stages.receive import SERVED_ENCODINGS
+
+FEATURES: Final = (
+    pb.FEATURE_STREAM,
+    pb.FEATURE_EMBEDDING,
+    pb.FEATURE_SUMMARY,
+)
+
+_LIMITS: Final = (
+    ("message_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
+    ("chunk_ms", "ms", "INVALID_ARGUMENT", False),
+    ("labels", "count", "INVALID_ARGUMENT", False),
+    ("label_bytes", "bytes", "INVALID_ARGUMENT", False),
+    ("session_id_bytes", "bytes", "INVALID_ARGUMENT", False),
+    ("utterance_ms", "ms", "", True),
+    ("session_ms", "ms", "RESOURCE_EXHAUSTED", False),
+    ("unread_audio_ms", "ms", "", True),
+    ("event_queue_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
+    ("slow_reader_ms", "ms", "RESOURCE_EXHAUSTED", False),
+    ("min_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
+    ("max_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
+    ("max_channels", "count", "INVALID_ARGUMENT", False),
+)
+"""Name, unit, status when it is passed, whether the session goes on. Only limits that are enforced."""
+
+
+def limits_message(settings: Settings) -> pb.Limits:
+    """Every limit that this server enforces."""
+    limits = [
+        pb.Limit(name=name, value=getattr(LIMITS, name), unit=unit, status=status, session_survives=survives)
+        for name, unit, status, survives in _LIMITS
+    ]
+    limits.append(
+        pb.Limit(name="streams", value=settings.server.max_streams, unit="count", status="RESOURCE_EXHAUSTED")
+    )
+    return pb.Limits(limits=limits)
+
+
+def server_info(settings: Settings, model: ModelInfo) -> pb.GetServerInfoResponse:
+    """The answer of GetServerInfo."""
+    return pb.GetServerInfoResponse(
+        version=__version__,
+        models=[model_message(model)],
+        encodings=SERVED_ENCODINGS,
+        min_sample_rate_hz=LIMITS.min_sample_rate_hz,
+        max_sample_rate_hz=LIMITS.max_sample_rate_hz,
+        max_channels=LIMITS.max_channels,
+        limits=limits_message(settings),
+        default_endpointing=pb.EndpointingConfig(
+            mode=pb.ENDPOINTING_MODE_SERVER,
+            hangover_policy=pb.HANGOVER_POLICY_FIXED,
+            **settings.endpointing.model_dump(),
+        ),
+        default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
+        features=FEATURES,
+        transparency_notice=settings.consent.transparency_notice,
+        consent_required=settings.consent.required,
+        refused_roles=[
+            pb.SubjectRole.Value(f"SUBJECT_ROLE_{role}") for role in settings.consent.refused_roles
+        ],
+    )

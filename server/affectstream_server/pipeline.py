@@ -1,0 +1,146 @@
+"""The way of the data, and what all streams share.
+
+    receive   order of messages, configuration        stages/receive.py   session.receive
+    decode    bytes → 16-bit samples at 16 kHz        stages/decode.py    channel.feed
+    detect    samples → speech probability            stages/detect.py    Pipeline._tick
+    segment   probabilities → utterances              stages/segment.py   channel.decide
+    score     utterance → distribution, dimensions    stages/score.py     session.scoring
+    decide    score → values and status               stages/decide.py    session._deliver
+    emit      events in order, bounded                stages/emit.py      session.events
+
+The first steps run as messages come. Detection gathers the blocks of all streams for a tick and
+looks at them in one batch; everything after it runs from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Final
+
+from affectstream_server.channel import Channel
+from affectstream_server.errors import InternalFault, LimitReached
+from affectstream_server.scoring.scorer import Scorer
+from affectstream_server.session import Session, going_away
+from affectstream_server.settings import Settings
+from affectstream_server.stages.detect import Detector
+
+_log = logging.getLogger(__name__)
+
+_CLOCK_S: Final = 0.05
+"""How often stalled audio and the drain are looked at, for all streams at once."""
+
+
+class Pipeline:
+    """Every session of this process, its detector and its scorer. Lives on one event loop."""
+
+    def __init__(self, settings: Settings, scorer: Scorer) -> None:
+        self.settings = settings
+        self.scorer = scorer
+        self._detector = Detector(settings.detection.max_batch)
+        self._waiting: deque[tuple[Session, Channel]] = deque()
+        self._tick_planned = False
+        self._sessions: set[Session] = set()
+        self._empty = asyncio.Event()
+        self._draining: float | None = None
+        self._clock: asyncio.Task[None] | None = None
+
+    @property
+    def streams(self) -> int:
+        """Sessions that are open."""
+        return len(self._sessions)
+
+    def start(self) -> None:
+        """Begin to watch the clock."""
+        self._clock = asyncio.get_running_loop().create_task(self._watch_clock())
+
+    async def close(self) -> None:
+        """Stop. Every session must be closed."""
+        if self._clock is not None:
+            self._clock.cancel()
+            await asyncio.gather(self._clock, return_exceptions=True)
+        await self.scorer.close()
+
+    def open_session(self) -> Session:
+        """Admit a stream. Raises `Unavailable` while draining and `LimitReached` when full."""
+        if self._draining is not None:
+            raise going_away()
+        limit = self.settings.server.max_streams
+        if len(self._sessions) >= limit:
+            raise LimitReached(
+                f"{limit} streams are open, the most that are served at once",
+                reason="TOO_MANY_STREAMS",
+                field="streams",
+                value=len(self._sessions),
+                limit=limit,
+                retry_after_s=1.0,
+            )
+        session = Session(self.settings, self.scorer, self._enqueue, self._detector.open)
+        self._sessions.add(session)
+        return session
+
+    def close_session(self, session: Session) -> None:
+        """The stream is over; what it holds is given back."""
+        session.abandon()
+        self._sessions.discard(session)
+        if not self._sessions:
+            self._empty.set()
+        if any(channel.queued for channel in session.channels):
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
+        for channel in session.channels:
+            self._detector.close(channel.slot)
+
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new streams, let open utterances end, and return when no stream is left."""
+        self._draining = time.monotonic() + grace_s
+        for session in tuple(self._sessions):
+            session.drain(grace_s)
+        if self._sessions:
+            self._empty.clear()
+        else:
+            self._empty.set()
+        await self._empty.wait()
+
+    def _enqueue(self, session: Session, channel: Channel) -> None:
+        if channel.queued:
+            return
+        channel.queued = True
+        self._waiting.append((session, channel))
+        if not self._tick_planned:
+            self._tick_planned = True
+            asyncio.get_running_loop().call_later(self.settings.detection.tick_ms / 1_000, self._tick)
+
+    def _tick(self) -> None:
+        """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
+        waiting = self._waiting
+        if not waiting:
+            self._tick_planned = False
+            return
+        batch = [waiting.popleft() for _ in range(min(len(waiting), self._detector.max_batch))]
+        probabilities, _ = self._detector.detect(
+            [channel.slot for _, channel in batch], [channel.window() for _, channel in batch]
+        )
+        for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
+            channel.queued = False
+            try:
+                session.decided(channel, probability)
+            except Exception:  # noqa: BLE001 - one session's fault must not stop the others
+                _log.exception("session %s failed", session.session_id)
+                session.interrupt(InternalFault())
+                continue
+            if channel.has_block and not channel.queued:
+                channel.queued = True
+                waiting.append((session, channel))
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._tick)
+        else:
+            self._tick_planned = False
+
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_S)
+            now = time.monotonic()
+            for session in tuple(self._sessions):
+                session.check_clock(now)

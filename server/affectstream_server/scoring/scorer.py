@@ -1,0 +1,108 @@
+"""What every scorer is: an utterance in, a distribution and dimensions out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectstream_server.stages.decode import Samples
+
+
+class ScoringError(Exception):
+    """An utterance that could not be scored. The message is safe to show."""
+
+
+class ScorerOverloaded(ScoringError):
+    """The queue is full; nothing was started."""
+
+
+class ScoreTooLate(ScoringError):
+    """The deadline passed."""
+
+
+class ModelFault(ScoringError):
+    """The model failed, or answered something that cannot be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a model is and when its answer is not to be acted on."""
+
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    digest: str
+    precision: str
+    max_samples: int
+    calibrated: bool
+    embedding_size: int
+    abstain_below: dict[str, float] = field(default_factory=dict)
+    """Least probability of each top label that may be acted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A model's answer for one utterance."""
+
+    probabilities: NDArray[np.float32]
+    """``[labels]``, 0..1, summing to 1."""
+    dimensions: NDArray[np.float32]
+    """``[dimensions]``, 0..1."""
+    embedding: NDArray[np.float32]
+    """``[embedding_size]``."""
+    compute_ms: float
+    queue_ms: float
+    """From the call to the start of the computation."""
+
+
+class Scorer(Protocol):
+    """Scores utterances; safe to call from many streams of one event loop."""
+
+    @property
+    def model(self) -> ModelInfo: ...
+
+    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+        """Score int16 ``[n]`` at 16 kHz. Raises `ScoringError`. Cancelling gives the place back."""
+        ...
+
+    async def close(self) -> None:
+        """Finish or drop what is queued and give everything back."""
+        ...
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of logits along the last axis."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: NDArray[np.float32] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def checked_score(
+    model: ModelInfo,
+    logits: NDArray[np.float32],
+    dimensions: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    *,
+    compute_ms: float,
+    queue_ms: float,
+) -> Score:
+    """A `Score` from one utterance's tensors ``[labels]``, ``[dimensions]``, ``[embedding]``.
+
+    Raises `ModelFault` for a wrong shape, NaN, infinity or a dimension outside 0..1.
+    """
+    for name, tensor, size in (
+        ("LOGITS", logits, len(model.labels)),
+        ("DIMS", dimensions, len(model.dimensions)),
+        ("EMBEDDING", embedding, model.embedding_size),
+    ):
+        if tensor.shape != (size,):
+            raise ModelFault(f"{model.name}: {name} has shape {list(tensor.shape)}, expected [{size}]")
+        if not np.isfinite(tensor).all():
+            raise ModelFault(f"{model.name}: {name} holds values that are not finite")
+    if dimensions.size and (dimensions.min() < 0.0 or dimensions.max() > 1.0):
+        raise ModelFault(f"{model.name}: DIMS holds values outside 0..1")
+    return Score(softmax(logits), dimensions, embedding, compute_ms, queue_ms)

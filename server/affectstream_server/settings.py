@@ -1,0 +1,192 @@
+"""Settings: a YAML file, then ``AFFECTSTREAM_*`` over it, into frozen typed values.
+
+An environment variable names its section and key with two underscores between:
+``AFFECTSTREAM_ENDPOINTING__HANGOVER_MS=320``. A key that does not exist, in the file or in the
+environment, refuses to start and is named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from affectstream.contract import LIMITS
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+ENV_PREFIX = "AFFECTSTREAM_"
+RESERVED_ENV = frozenset({"AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER"})
+"""Variables with our prefix that are no settings: test speech, the file, the client's default server."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the key, its value and what is allowed."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ServerSettings(Section):
+    """The process and its socket."""
+
+    address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
+    max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
+    drain_s: float = Field(10.0, ge=0, le=600, description="time that open utterances get after SIGTERM")
+    reuse_port: bool = Field(False, description="let several processes share the port")
+
+
+class EndpointingSettings(Section):
+    """How utterances are found; a stream may ask for other values within the same ranges."""
+
+    speech_threshold: float = Field(0.5, gt=0, lt=1, description="a block counts as speech from here")
+    silence_threshold: float = Field(
+        0.35, gt=0, lt=1, description="a block of an open utterance is silence below"
+    )
+    min_speech_ms: int = Field(96, ge=0, le=1_000, description="speech before an utterance is declared")
+    hangover_ms: int = Field(256, ge=32, le=5_000, description="silence after which the endpoint is declared")
+    pre_roll_ms: int = Field(96, ge=0, le=1_000, description="audio before the first speech block")
+    post_roll_ms: int = Field(64, ge=0, le=1_000, description="audio after the last speech block")
+    max_utterance_ms: int = Field(
+        LIMITS.utterance_ms, ge=1_000, le=LIMITS.utterance_ms, description="longer utterances are cut"
+    )
+    min_utterance_ms: int = Field(250, ge=0, le=5_000, description="less speech is INSUFFICIENT_SPEECH")
+    stall_ms: int = Field(500, ge=100, le=60_000, description="wall clock without audio that ends one")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.silence_threshold > self.speech_threshold:
+            raise ValueError(
+                f"silence_threshold: got {self.silence_threshold}, "
+                f"expected at most speech_threshold ({self.speech_threshold})"
+            )
+        return self
+
+
+class DetectionSettings(Section):
+    """The voice activity detector's batches."""
+
+    tick_ms: float = Field(8.0, ge=0, le=100, description="blocks of all streams are gathered this long")
+    max_batch: int = Field(64, ge=1, le=1_024, description="blocks in one call of the detector")
+
+
+class ScoringSettings(Section):
+    """The model that scores utterances."""
+
+    model: str = Field("", description="folder of an embedded model; empty: the bundled one")
+    threads: int = Field(1, ge=1, le=64, description="threads that score, one utterance each")
+    max_pending: int = Field(256, ge=1, le=100_000, description="utterances waiting over all streams")
+    max_pending_per_stream: int = Field(
+        4, ge=1, le=64, description="a stream with more is not read from until one is scored"
+    )
+    deadline_ms: int = Field(5_000, ge=10, le=60_000, description="from the endpoint to the score")
+
+
+class OutputSettings(Section):
+    """What streams get beside finals."""
+
+    progress_interval_ms: int = Field(1_000, ge=100, le=60_000, description="audio between progress events")
+
+
+Role = Literal["CUSTOMER", "AGENT", "EMPLOYEE", "STUDENT", "OTHER"]
+
+
+class ConsentSettings(Section):
+    """Law and care."""
+
+    required: bool = Field(False, description="refuse sessions without a consent basis")
+    refused_roles: tuple[Role, ...] = Field(
+        ("EMPLOYEE", "STUDENT"), description="roles that are not analysed: EU AI Act Art. 5(1)(f)"
+    )
+    transparency_notice: str = Field("", max_length=4_096, description="text for the people who are heard")
+
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class LoggingSettings(Section):
+    level: LogLevel = Field("INFO", description="least severity that is written to stderr")
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    server: ServerSettings = ServerSettings()
+    endpointing: EndpointingSettings = EndpointingSettings()
+    detection: DetectionSettings = DetectionSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    outputs: OutputSettings = OutputSettings()
+    consent: ConsentSettings = ConsentSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+
+Layer = dict[str, Any]
+PathLike = Annotated[Path | None, "None: no file"]
+
+
+def load(
+    path: PathLike = None, environ: Mapping[str, str] = os.environ, overrides: Layer | None = None
+) -> Settings:
+    """Merge file, environment and ``overrides`` (section → key → value), in rising precedence.
+
+    Raises `SettingsError` for a file that cannot be read, an unknown key or a bad value.
+    """
+    merged: Layer = {}
+    for layer in (_from_file(path), _from_environment(environ), overrides or {}):
+        for section, values in layer.items():
+            if isinstance(values, dict) and isinstance(merged.get(section), dict):
+                merged[section] |= values
+            else:
+                merged[section] = dict(values) if isinstance(values, dict) else values
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(e) for e in error.errors(include_url=False))) from None
+
+
+def _from_file(path: Path | None) -> Layer:
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{path}: not valid YAML{where}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: got a {type(content).__name__}, expected sections such as 'server:'")
+    return content
+
+
+def _from_environment(environ: Mapping[str, str]) -> Layer:
+    layer: Layer = {}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or name in RESERVED_ENV:
+            continue
+        section, separator, key = name[len(ENV_PREFIX) :].lower().partition("__")
+        if not separator or section not in Settings.model_fields:
+            raise SettingsError(
+                f"{name}: unknown setting; expected {ENV_PREFIX}SECTION__KEY with a section of "
+                + ", ".join(Settings.model_fields)
+            )
+        layer.setdefault(section, {})[key] = yaml.safe_load(text) if text[:1] in "[{" else text
+    return layer
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            parent = Settings.model_fields.get(str(error["loc"][0])) if len(error["loc"]) > 1 else None
+            fields = getattr(parent.annotation, "model_fields", {}) if parent else Settings.model_fields
+            return f"{key}: unknown setting; known here: {', '.join(fields)}"
+        case "value_error":
+            return f"{key}.{error['msg'].removeprefix('Value error, ')}"
+        case _:
+            return f"{key}: got {error['input']!r}: {error['msg']}"

@@ -1,0 +1,121 @@
+"""Decide: what an utterance's score is worth, as the values and the status of its event."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from affectstream.v1 import affect_pb2 as pb
+
+from affectstream_server.scoring.scorer import (
+    ModelInfo,
+    Score,
+    ScorerOverloaded,
+    ScoreTooLate,
+    ScoringError,
+)
+from affectstream_server.stages.segment import Trigger
+from affectstream_server.timeline import duration, ms_of_samples
+from affectstream_server.utterance import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An utterance and what became of its score: exactly one of ``score`` and ``failure`` is set."""
+
+    utterance: Utterance
+    score: Score | None
+    failure: ScoringError | None
+    queue_ms: float | None
+    scored_at: float
+    """`time.perf_counter` when the score or the failure came."""
+
+
+class TooShort(ScoringError):
+    """Less speech than is worth a score; none was asked for."""
+
+
+_FAILURES: dict[type[ScoringError], pb.AffectStatus.ValueType] = {
+    TooShort: pb.AFFECT_STATUS_INSUFFICIENT_SPEECH,
+    ScorerOverloaded: pb.AFFECT_STATUS_OVERLOADED,
+    ScoreTooLate: pb.AFFECT_STATUS_DEADLINE_EXCEEDED,
+}
+
+
+def final_event(verdict: Verdict, model: ModelInfo, *, embedding: bool) -> pb.AffectEvent:
+    """The final event of an utterance."""
+    utterance = verdict.utterance
+    bounds = utterance.bounds
+    event = pb.AffectEvent(
+        utterance_id=utterance.utterance_id,
+        continues_utterance_id=utterance.continues,
+        audio_start=duration(bounds.audio_start),
+        audio_end=duration(bounds.audio_end),
+        stage=pb.STAGE_FINAL,
+        trigger=pb.Trigger.Value(f"TRIGGER_{bounds.trigger.value}"),
+        quality=pb.AudioQuality(
+            speech_duration=duration(bounds.speech_samples),
+            speech_ratio=min(1.0, bounds.speech_samples / max(1, bounds.audio_end - bounds.audio_start)),
+            clipped=utterance.clipped,
+            truncated=bounds.trigger is Trigger.MAX_DURATION,
+        ),
+        model=model_message(model),
+        timing=pb.Timing(hangover_ms=ms_of_samples(bounds.decidable_at - bounds.speech_end)),
+    )
+    if utterance.decision_ms is not None:
+        event.timing.decision_ms = utterance.decision_ms
+    if verdict.queue_ms is not None:
+        event.timing.queue_ms = verdict.queue_ms
+    if verdict.score is not None:
+        _fill_in(event, verdict.score, model, embedding=embedding)
+    elif verdict.failure is not None:
+        event.status = _FAILURES.get(type(verdict.failure), pb.AFFECT_STATUS_MODEL_ERROR)
+        event.status_detail = str(verdict.failure)
+    event.timing.decide_ms = (time.perf_counter() - verdict.scored_at) * 1_000
+    return event
+
+
+def _fill_in(event: pb.AffectEvent, score: Score, model: ModelInfo, *, embedding: bool) -> None:
+    probabilities = score.probabilities
+    for label, probability in zip(model.labels, probabilities.tolist(), strict=True):
+        event.emotions.add(label=label, probability=probability)
+    best = int(np.argmax(probabilities))
+    event.top_label = model.labels[best]
+    for name, value in zip(model.dimensions, score.dimensions.tolist(), strict=True):
+        setattr(event.dimensions, name, value)
+    event.uncertainty.CopyFrom(_uncertainty(score, model))
+    event.timing.compute_ms = score.compute_ms
+    if embedding:
+        event.embedding.extend(score.embedding.tolist())
+    least = model.abstain_below.get(event.top_label, 0.0)
+    if probabilities[best] < least:
+        event.status = pb.AFFECT_STATUS_ABSTAINED
+        event.status_detail = f"{event.top_label} is acted on from a probability of {least:.2f}"
+    else:
+        event.status = pb.AFFECT_STATUS_OK
+
+
+def _uncertainty(score: Score, model: ModelInfo) -> pb.Uncertainty:
+    shares = np.clip(score.probabilities.astype(np.float64), 1e-12, 1.0)
+    second, first = np.sort(shares)[-2:]
+    return pb.Uncertainty(
+        entropy=float(-(shares * np.log(shares)).sum() / np.log(len(shares))),
+        margin=float(first - second),
+        calibrated=model.calibrated,
+    )
+
+
+def model_message(model: ModelInfo) -> pb.Model:
+    """The model as events and GetServerInfo name it."""
+    return pb.Model(
+        name=model.name,
+        version=model.version,
+        labels=model.labels,
+        dimensions=model.dimensions,
+        digest=model.digest,
+        precision=model.precision,
+        max_audio_ms=round(ms_of_samples(model.max_samples)),
+        calibrated=model.calibrated,
+        embedding_size=model.embedding_size,
+    )

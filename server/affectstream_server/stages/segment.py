@@ -1,0 +1,182 @@
+"""Segment: where utterances begin and end, from each block's speech probability.
+
+An utterance is declared started when `min_speech` of speech was heard, and ended when `hangover` of
+silence was. It holds pre-roll, speech and a post-roll no longer than the silence already heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from affectstream.contract import BLOCK_SAMPLES
+
+from affectstream_server.settings import EndpointingSettings
+from affectstream_server.timeline import samples_of_ms
+
+CUT_SEARCH_SAMPLES: Final = samples_of_ms(2_000)
+"""An utterance of the maximum length is cut at the least speech-like block of its last two seconds."""
+
+
+class Trigger(Enum):
+    """Why an utterance ended."""
+
+    SPEECH_ENDED = "SPEECH_ENDED"
+    MAX_DURATION = "MAX_DURATION"
+    AUDIO_STALLED = "AUDIO_STALLED"
+    END_OF_AUDIO = "END_OF_AUDIO"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpointing:
+    """How utterances are found; lengths in samples at 16 kHz."""
+
+    settings: EndpointingSettings
+    min_speech: int
+    hangover: int
+    pre_roll: int
+    post_roll: int
+    max_utterance: int
+
+    @classmethod
+    def from_settings(cls, settings: EndpointingSettings) -> Endpointing:
+        return cls(
+            settings=settings,
+            min_speech=samples_of_ms(settings.min_speech_ms),
+            hangover=samples_of_ms(settings.hangover_ms),
+            pre_roll=samples_of_ms(settings.pre_roll_ms),
+            post_roll=samples_of_ms(settings.post_roll_ms),
+            max_utterance=samples_of_ms(settings.max_utterance_ms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An utterance began. Positions in samples at 16 kHz."""
+
+    audio_start: int
+    speech_start: int
+    continues: bool
+    """It goes on where the one before was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An utterance ended: it is exactly ``[audio_start, audio_end)``. Positions in samples at 16 kHz."""
+
+    audio_start: int
+    audio_end: int
+    speech_end: int
+    speech_samples: int
+    decidable_at: int
+    trigger: Trigger
+
+
+Boundary = Started | Ended
+_NONE: Final[tuple[Boundary, ...]] = ()
+
+
+class Segmenter:
+    """Finds the utterances of one channel. Push every block's probability, in order."""
+
+    def __init__(self, endpointing: Endpointing) -> None:
+        self._rules = endpointing
+        self._speech_threshold = endpointing.settings.speech_threshold
+        self._silence_threshold = endpointing.settings.silence_threshold
+        self._floor = 0
+        self._onset = -1
+        self._start = 0
+        self._speech = 0
+        self._speech_end = 0
+        self._cut_at = 0
+        self._cut_probability = 2.0
+        self.position = 0
+        """Samples decided on so far."""
+        self.is_open = False
+        """An utterance is declared started and not ended."""
+
+    @property
+    def keep_from(self) -> int:
+        """Audio before this position is not needed any more."""
+        if self.is_open:
+            return self._start
+        onset = self._onset if self._onset >= 0 else self.position
+        return max(self._floor, onset - self._rules.pre_roll)
+
+    def push(self, probability: float) -> Sequence[Boundary]:
+        """Take the next block's speech probability; returns what was decided, usually nothing."""
+        block_start = self.position
+        self.position = block_start + BLOCK_SAMPLES
+        if not self.is_open:
+            return self._look_for_start(block_start, probability)
+        if probability >= self._silence_threshold:
+            self._speech += BLOCK_SAMPLES
+            self._speech_end = self.position
+        elif self.position - self._speech_end >= self._rules.hangover:
+            return (self._end(self.position, Trigger.SPEECH_ENDED),)
+        return self._cut_if_long(block_start, probability)
+
+    def finish(self, audio_end: int, trigger: Trigger) -> Ended | None:
+        """End the open utterance because no audio follows ``audio_end``; None if there is none."""
+        return self._end(audio_end, trigger) if self.is_open else None
+
+    def _look_for_start(self, block_start: int, probability: float) -> Sequence[Boundary]:
+        if probability >= self._speech_threshold:
+            if self._onset < 0:
+                self._onset = block_start
+                self._speech = 0
+            self._speech += BLOCK_SAMPLES
+            self._speech_end = self.position
+            if self._speech >= self._rules.min_speech:
+                start = max(self._floor, self._onset - self._rules.pre_roll)
+                return (self._open(start, continues=False),)
+        elif self._onset >= 0 and self.position - self._speech_end >= self._rules.hangover:
+            self._onset = -1
+        return _NONE
+
+    def _open(self, start: int, *, continues: bool) -> Started:
+        self.is_open = True
+        self._start = start
+        self._cut_probability = 2.0
+        return Started(start, self._onset, continues)
+
+    def _end(self, decidable_at: int, trigger: Trigger) -> Ended:
+        audio_end = min(decidable_at, self._speech_end + self._rules.post_roll)
+        ended = Ended(
+            audio_start=self._start,
+            audio_end=audio_end,
+            speech_end=min(self._speech_end, audio_end),
+            speech_samples=self._speech,
+            decidable_at=decidable_at,
+            trigger=trigger,
+        )
+        self.is_open = False
+        self._onset = -1
+        self._floor = audio_end
+        return ended
+
+    def _cut_if_long(self, block_start: int, probability: float) -> Sequence[Boundary]:
+        length = self.position - self._start
+        if length < self._rules.max_utterance - CUT_SEARCH_SAMPLES:
+            return _NONE
+        if probability <= self._cut_probability and block_start > self._start:
+            self._cut_probability = probability
+            self._cut_at = block_start
+        if length + BLOCK_SAMPLES <= self._rules.max_utterance:
+            return _NONE
+        cut = self._cut_at
+        after = max(0, self._speech_end - cut)
+        ended = Ended(
+            audio_start=self._start,
+            audio_end=cut,
+            speech_end=min(self._speech_end, cut),
+            speech_samples=self._speech - after,
+            decidable_at=self.position,
+            trigger=Trigger.MAX_DURATION,
+        )
+        self._floor = self._onset = cut
+        self._speech = after
+        self._speech_end = max(self._speech_end, cut)
+        return (ended, self._open(cut, continues=True))
