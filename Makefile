@@ -1,0 +1,82 @@
+# Everything happens in .venv* folders of this checkout; nothing global is touched.
+# make demo        set up, then stream a talk through the service and draw what it heard
+# make demo AUDIO=my.wav
+# make test        set up, then lint, types and all tests
+PYTHON ?= python3
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+# On a machine without a GPU, name a CPU build here to spare gigabytes of CUDA.
+TORCH ?= torch==2.13.0
+
+RUN := .venv/bin
+MODELS := .venv-models/bin
+SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
+MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
+
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-service test-models lint bench quality stubs wheel extras clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: .venv/.dev .venv-models/.ready ## Make both environments
+
+demo: .venv/.runtime ## Stream the sample talk, or AUDIO=file, and draw a timeline
+	@$(RUN)/python tools/check_light.py
+	@$(RUN)/affectstream demo $(if $(AUDIO),--audio "$(AUDIO)")
+
+test: lint test-service test-models ## Set up, lint, check types and run every test
+
+test-service: .venv/.dev ## Tests of the service, the client and the tools
+	@echo "== tests: service and client"
+	@$(RUN)/python tools/check_light.py
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu $(PYTEST_FLAGS)
+
+test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
+	@echo "== tests: models"
+	@$(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
+
+lint: .venv/.dev .venv-models/.ready ## Style and types
+	@echo "== lint and types"
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models
+
+bench: .venv/.dev ## Latency and cost at real time; writes bench/results/latest.json
+	@$(RUN)/python -m bench
+
+stubs: .venv/.dev ## Generate the Python stubs from the proto
+	@$(RUN)/python tools/generate_stubs.py
+
+wheel: .venv/.dev ## Build wheel and sdist into dist/
+	@$(RUN)/python -m build --outdir dist .
+
+extras: wheel ## Install each extra alone in a clean environment and run it
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/check_extras.sh
+
+clean: ## Remove what was made here
+	rm -rf .venv .venv-models dist runs bench/results quality/results
+
+.venv/bin/python:
+	@echo "== making .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "Python cannot make environments here; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/.runtime: .venv/bin/python $(SERVICE_SOURCES)
+	@echo "== installing the service and its client into .venv (about a minute)"
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot]'
+	@touch $@
+
+.venv/.dev: .venv/.runtime
+	@echo "== installing the tools for checks and tests into .venv"
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,dev]'
+	@touch $@
+
+.venv-models/.ready: $(MODELS_SOURCES)
+	@echo "== making .venv-models with torch (a few minutes, once)"
+	@test -x $(MODELS)/python || $(PYTHON) -m venv .venv-models
+	@$(MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt "$(TORCH)"
+	@$(MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt -e '.[models,models-test]'
+	@touch $@
