@@ -125,7 +125,7 @@ class Segment(nn.Module):
         pooled, attention = [], []
         for level, score in enumerate(self.level_attentions):
             if level:
-                x = F.avg_pool1d(x, kernel_size=2)
+                x = _halve(x)
             summed, weights = _attend(score, x)
             pooled.append(summed)
             attention.append(_spread(weights, 2**level, frames))
@@ -185,6 +185,12 @@ def _projection(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.GELU(), nn.Identity())
 
 
+def _halve(x: Tensor) -> Tensor:
+    """Means of pairs of frames, an odd last frame left out: slices, since TensorRT's pooling is 2-D and 3-D."""
+    pairs = x.shape[2] // 2
+    return (x[:, :, 0 : 2 * pairs : 2] + x[:, :, 1 : 2 * pairs : 2]) / 2
+
+
 def _mix(parts: Iterable[Tensor], shares: Tensor) -> Tensor:
     """Sum of `[B, N]` parts, each by its column of `shares` `[B, parts]`."""
     return (torch.stack(list(parts), dim=1) * shares.unsqueeze(2)).sum(dim=1)
@@ -203,5 +209,5 @@ def _spread(weights: Tensor, width: int, frames: int) -> Tensor:
     """Each weight in equal parts over the `width` frames it covers, `[B, n]` → `[B, frames]`."""
     if width == 1:
         return weights
-    spread = (weights / width).unsqueeze(2).expand(-1, -1, width).flatten(1)
+    spread = torch.stack([weights / width] * width, dim=2).flatten(1)
     return F.pad(spread, (0, frames - spread.shape[1]))
