@@ -1,0 +1,96 @@
+"""Training: seeded, whole, and faithful to what is exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the extra `models`")
+
+import torch
+from affectstream_models.card import read_card
+from affectstream_models.cli import main
+from affectstream_models.embedded import LABELS, STATISTICS, EmbeddedModel, Heads
+from affectstream_models.fit import Examples, Recipe, fit_heads, fit_temperature
+from affectstream_models.modelfile import export, weights_sha256
+
+from tests.models.embedded.helpers import Model, Waveform
+
+TINY = ("--copies", "3", "--epochs", "3")
+
+
+def train(audio: Path, out: Path, seed: int) -> Model:
+    assert main(["train", "--audio", str(audio), "--out", str(out), "--seed", str(seed), *TINY]) == 0
+    return Model(out)
+
+
+def examples(count: int = 64) -> Examples:
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % len(LABELS)
+    statistics = rng.normal(0, 1, (count, STATISTICS)).astype(np.float32)
+    statistics[np.arange(count), labels] += 4
+    return Examples(statistics, labels.astype(np.int64))
+
+
+@pytest.mark.timeout(180)
+def test_the_same_seed_gives_the_same_weights(tiny_audio: Path, tmp_path: Path) -> None:
+    for name, seed in (("first", 5), ("again", 5), ("other", 6)):
+        train(tiny_audio, tmp_path / name, seed)
+    digests = {name: read_card(tmp_path / name).weights_sha256 for name in ("first", "again", "other")}
+    assert digests["first"] == digests["again"]
+    assert digests["first"] != digests["other"]
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["card.toml", "model.onnx"]
+    assert read_card(tmp_path / "first").seed == 5
+
+
+@pytest.mark.timeout(120)
+def test_the_exported_graph_is_the_trained_one(voices: list[Waveform], tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = EmbeddedModel(Heads()).eval()
+    proto = export(model)
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+    exported = Model(tmp_path)
+    for wave in voices:
+        count = torch.tensor([[len(wave)]], dtype=torch.int32)
+        with torch.no_grad():
+            ours = model(torch.from_numpy(wave)[None], count)
+        for mine, theirs in zip(ours, exported.hear([wave]), strict=True):
+            np.testing.assert_allclose(theirs, mine.numpy(), rtol=0, atol=2e-4)
+
+
+@pytest.mark.timeout(120)
+def test_the_digest_follows_the_weights() -> None:
+    torch.manual_seed(1)
+    heads = Heads()
+    before = weights_sha256(export(EmbeddedModel(heads)))
+    with torch.no_grad():
+        heads.emotion.bias[0] += 1
+    assert weights_sha256(export(EmbeddedModel(heads))) != before
+
+
+def test_fitting_learns_what_is_there() -> None:
+    told = examples()
+    steps: list[int] = []
+    heads = fit_heads(told, 1, Recipe(epochs=30, batch=16), lambda: steps.append(1))
+    with torch.no_grad():
+        logits, arousal, embedding = heads(torch.from_numpy(told.statistics))
+    assert float((logits.argmax(dim=1).numpy() == told.labels).mean()) > 0.95
+    assert len(steps) == 30
+    assert embedding.shape[0] == len(told.labels)
+    by_label = [float(arousal[told.labels == label].mean()) for label in range(4)]
+    assert min(by_label[1], by_label[3]) > max(by_label[0], by_label[2])
+
+
+def test_examples_must_fit_together() -> None:
+    with pytest.raises(ValueError, match="statistics must be"):
+        Examples(np.zeros((2, 3), dtype=np.float32), np.zeros(2, dtype=np.int64))
+
+
+def test_temperature_is_found_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4000, 4, generator=generator) * 2
+    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+    for factor in (0.5, 1.0, 3.0):
+        assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.1)
