@@ -1,0 +1,108 @@
+"""Events as lines: JSON for programs, plain text where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from google.protobuf.json_format import MessageToJson
+
+from affectstream import events
+from affectstream.commands.playback import Heard
+from affectstream.enums import name_of
+from affectstream.events import AffectEvent
+from affectstream.v1 import affect_pb2 as pb
+
+DIMENSION_NAMES = ("valence", "arousal", "dominance")
+
+
+class JsonLines:
+    """One `SessionEvent` a line in proto3 JSON: lowerCamelCase names, unset fields left out.
+
+    The resume token, a secret that this command line has no use for, is left out too.
+    """
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    def heard(self, heard: Heard) -> None:
+        """See `Display.heard`."""
+        message = heard.event.proto
+        if message.HasField("session_started") and message.session_started.resume_token:
+            message = pb.SessionEvent.FromString(message.SerializeToString())
+            message.session_started.ClearField("resume_token")
+        self._out.write(MessageToJson(message, indent=None, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+    def sent(self, position_s: float) -> None:
+        """See `Display.sent`."""
+
+    def close(self) -> None:
+        """See `Display.close`."""
+
+
+class PlainLines:
+    """One line for each final event and each warning."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._count = 0
+
+    def heard(self, heard: Heard) -> None:
+        """See `Display.heard`."""
+        match heard.event:
+            case events.SessionStarted() as started:
+                self._line(f"session {started.session_id}, model {model_name(started)}")
+            case AffectEvent(is_final=True) as event:
+                self._count += 1
+                self._line(f"{self._count:>3}  " + "  ".join(final_cells(event, heard.lag_ms)))
+            case events.Warning() as warning:
+                self._line(f"warning {warning.code}: {warning.message}")
+            case events.SessionClosing() as closing:
+                self._line(f"the server is closing the stream: {name_of(closing.reason)}")
+            case events.SessionClosed() as closed:
+                self._line(f"closed: {name_of(closed.reason)}")
+
+    def sent(self, position_s: float) -> None:
+        """See `Display.sent`."""
+
+    def close(self) -> None:
+        """See `Display.close`."""
+
+    def _line(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+
+def final_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:
+    """A final event as columns of text: span, emotion, dimensions, status, hang-over, lag."""
+    probability = event.top_probability
+    emotion = f"{event.top_label} {probability:.2f}" if probability is not None else "-"
+    cells = [f"{span(event)}", f"{emotion:<14}"]
+    for name in DIMENSION_NAMES:
+        value = getattr(event.dimensions, name)
+        if value is not None:
+            cells.append(f"{name} {value:.2f}")
+    cells.append(f"{name_of(event.status):<10}")
+    if event.timing is not None and event.timing.hangover_ms is not None:
+        cells.append(f"hang-over {event.timing.hangover_ms:.0f} ms")
+    if lag_ms is not None:
+        cells.append(f"lag {lag_ms:.0f} ms")
+    return cells
+
+
+def span(event: AffectEvent) -> str:
+    """From when to when: ``"0:03.20-0:05.10"``."""
+    return f"{clock(event.audio_start.seconds)}-{clock(event.audio_end.seconds)}"
+
+
+def clock(seconds: float, decimals: int = 2) -> str:
+    """Minutes and seconds: ``"1:03.20"``."""
+    rounded = round(seconds, decimals)
+    minutes = int(rounded // 60)
+    return f"{minutes}:{rounded - 60 * minutes:0{3 + decimals if decimals else 2}.{decimals}f}"
+
+
+def model_name(started: events.SessionStarted) -> str:
+    """Name and version of the model that a session uses."""
+    return f"{started.model.name} {started.model.version}".strip() if started.model else "not given"
