@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Final
 
 from affectstream.commands import InputError
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         return _top_level(arguments)
     name, *rest = arguments
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an arrow must not end a command on an old terminal
     try:
         command = import_module(f"affectstream.commands.{name}")
         parser = argparse.ArgumentParser(

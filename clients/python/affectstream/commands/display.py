@@ -31,7 +31,7 @@ class JsonLines:
         if message.HasField("session_started") and message.session_started.resume_token:
             message = pb.SessionEvent.FromString(message.SerializeToString())
             message.session_started.ClearField("resume_token")
-        self._out.write(MessageToJson(message, indent=None, ensure_ascii=False) + "\n")
+        self._out.write(MessageToJson(message, indent=None) + "\n")
         self._out.flush()
 
     def sent(self, position_s: float) -> None:

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         from google.protobuf.json_format import MessageToJson
 
-        print(MessageToJson(info.proto, ensure_ascii=False))
+        print(MessageToJson(info.proto))
     else:
         print(server_text(info, args.server))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from rich import box
 from rich.bar import Bar
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,7 +22,7 @@ from affectstream.palette import colour
 _REFRESH_S: Final = 0.1
 _BAR_CELLS: Final = 12
 # Title, table frame, progress line and some air around the rows.
-_LINES_AROUND: Final = 8
+_LINES_AROUND: Final = 7
 
 
 class LiveTable:
@@ -88,16 +89,23 @@ class LiveTable:
 
     def _table(self, room: int) -> Table:
         title = Text.assemble((self._title, "bold"), f"  model {self._model}" if self._model else "")
-        table = Table(title=title, title_justify="left", title_style="", header_style="dim", pad_edge=False)
-        table.add_column("#", justify="right", style="dim")
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="",
+            header_style="dim",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("#", justify="right", style="dim", min_width=3)
         table.add_column("span", no_wrap=True)
-        table.add_column("emotion", no_wrap=True)
+        table.add_column("emotion", no_wrap=True, min_width=9)
         table.add_column("", width=_BAR_CELLS + 5, no_wrap=True)
         for name in self._dimensions:
             table.add_column(name, justify="right")
-        table.add_column("status", no_wrap=True)
+        table.add_column("status", no_wrap=True, min_width=9)
         table.add_column("hang-over", justify="right", no_wrap=True)
-        table.add_column("lag", justify="right", no_wrap=True)
+        table.add_column("lag", justify="right", no_wrap=True, min_width=6)
         first = max(0, len(self._finals) - room)
         for number, heard in enumerate(self._finals[first:], start=first + 1):
             if isinstance(heard.event, AffectEvent):

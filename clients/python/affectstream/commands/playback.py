@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from affectstream.commands import InputError
 from affectstream.commands.sources import Source
@@ -15,6 +15,8 @@ from affectstream.errors import AffectStreamError, Cancelled, StreamClosed, Time
 from affectstream.events import AffectEvent, Event, SpeechEnded
 from affectstream.stream import AffectStream
 from affectstream.values import NS_PER_S, AudioTime
+
+T = TypeVar("T")
 
 INTERRUPT_GRACE_S: Final = 5.0
 """How long the last finals are waited for after Ctrl-C."""
@@ -168,7 +170,7 @@ def ctrl_c(first: Callable[[], None]) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def run_async(main: Coroutine[None, None, int]) -> int:
+def run_async(main: Coroutine[None, None, T]) -> T:
     """Run a command's coroutine; a cancellation that ends it is the user's second Ctrl-C."""
     try:
         return asyncio.run(main)
