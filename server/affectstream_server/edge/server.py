@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import grpc
-from affectstream.contract import LIMITS
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from affectstream.contract import LIMITS
 from affectstream_server.edge.service import SERVICE_NAME, AffectService
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.settings import ServerSettings

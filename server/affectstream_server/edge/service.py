@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, NoReturn
 
 import grpc
+
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server.edge.codec import bounded
 from affectstream_server.edge.status import abort
-from affectstream_server.errors import InternalFault, NotServed, ServiceError
+from affectstream_server.errors import InternalFault, InvalidRequest, NotServed, ServiceError
 from affectstream_server.info import server_info
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.session import Session
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 SERVICE_NAME: Final = "affectstream.v1.AffectService"
 _HALF_CLOSE_GRACE_S: Final = 5.0
 """How long a client that sent end_of_audio may leave its side open after its last event."""
+_CONFIG_DEADLINE_S: Final = 10.0
+"""How long a call may be open without a config."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,6 +48,7 @@ class AffectService:
         try:
             session = self._pipeline.open_session()
         except ServiceError as error:
+            await _first_message(requests)
             await abort(context, error)
         try:
             failure = await _converse(session, requests, context)
@@ -94,8 +97,10 @@ async def _converse(
     """Read until the stream ends, while one task writes. Returns why it ends early, if it does."""
     writer: asyncio.Task[None] | None = None
     loop = asyncio.get_running_loop()
+    # With the first event instead, an abort while that event waits for a slow reader would send them twice.
+    await context.send_initial_metadata(())
     try:
-        async with asyncio.timeout(None) as reading:
+        async with asyncio.timeout(_CONFIG_DEADLINE_S) as reading:
             session.on_interrupt(lambda: reading.reschedule(loop.time()))
             session.waiting_since = loop.time()
             async for request in requests:
@@ -104,12 +109,21 @@ async def _converse(
                     raise request
                 session.receive(request)
                 if writer is None:
+                    if session.failure is None:
+                        reading.reschedule(None)
                     writer = loop.create_task(session.events.write_all(context.write))
                     writer.add_done_callback(lambda task: _written(task, session, reading))
                 await session.room()
                 session.waiting_since = loop.time()
     except TimeoutError:
-        if session.failure is None and not session.finished:
+        if writer is None:
+            session.failure = InvalidRequest(
+                "request",
+                f"nothing within {_CONFIG_DEADLINE_S:g} s",
+                "config as the first message",
+                reason="CONFIG_MUST_BE_FIRST",
+            )
+        elif session.failure is None and not session.finished:
             raise
     except ServiceError as error:
         session.failure = session.failure or error
@@ -128,6 +142,15 @@ async def _converse(
         if writer is not None and not writer.done():
             writer.cancel()
             await asyncio.wait([writer])
+
+
+async def _first_message(requests: AsyncIterator[object]) -> None:
+    """Let a refused client finish its first message: failing in it, it would not see our status."""
+    try:
+        async with asyncio.timeout(1.0):
+            await anext(requests, None)
+    except TimeoutError:
+        return
 
 
 def _written(writer: asyncio.Task[None], session: Session, reading: asyncio.Timeout) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import onnxruntime
+
 from affectstream.contract import (
     AUDIO,
     DIMENSIONS,
@@ -23,7 +24,6 @@ from affectstream.contract import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
 )
-
 from affectstream_server.scoring.scorer import (
     ModelFault,
     ModelInfo,
@@ -145,5 +145,5 @@ def _describe(path: Path, session: onnxruntime.InferenceSession, digest: str) ->
 def _thresholds(card: Path) -> dict[str, float]:
     if not card.exists():
         return {}
-    abstain = tomllib.loads(card.read_text(encoding="utf-8")).get("abstain", {})
-    return {label: float(value) for label, value in abstain.get("below", {}).items()}
+    abstention = tomllib.loads(card.read_text(encoding="utf-8")).get("abstention", {})
+    return {label: float(value) for label, value in abstention.get("min_probability", {}).items()}
