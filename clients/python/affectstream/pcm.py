@@ -43,7 +43,7 @@ def to_bytes(pcm: Pcm, audio: AudioFormat) -> bytes:
         raise InvalidRequest(
             f"audio.data holds {len(data)} bytes, which is not a multiple of {frame_bytes}, "
             f"the bytes of one sample of {_channels(audio)}",
-            reason="AUDIO_NOT_WHOLE_FRAMES",
+            reason="PARTIAL_FRAME",
             field="audio.data",
             value=str(len(data)),
             limit=f"a multiple of {frame_bytes} bytes",
