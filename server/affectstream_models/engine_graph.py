@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Final
 
 import onnx
+from affectstream import contract
 from onnx import TensorProto
 
-from affectstream import contract
 from affectstream_models.errors import ModelsError
 from affectstream_models.export import OUTPUTS
 
 BATCHES: Final = (1, 8, 32)
 """Batch sizes that an engine has a profile for."""
 
-OPERATORS: Final = frozenset(
-    """
-    Add Cast Clip Concat Conv Div Erf Expand GroupNormalization Gelu Gemm InstanceNormalization LayerNormalization Log
-    MatMul Max Mul Pad Pow Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Slice Softmax Split Sqrt
-    Squeeze Sub Transpose Unsqueeze
-    """.split()
+_OPERATORS: Final = (
+    "Add Cast Clip Concat Conv Div Erf Expand Gelu Gemm GroupNormalization InstanceNormalization "
+    "LayerNormalization Log MatMul Max Mul Pad Pow Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape "
+    "Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Transpose Unsqueeze"
 )
-"""Operators that a graph may use: each is in the ONNX parser's support matrix for TensorRT ≥ 10.0, for its types here."""
+OPERATORS: Final = frozenset(_OPERATORS.split())
+"""Operators that a graph may use. Each is in the support matrix of TensorRT's ONNX parser, for the
+types it has here (read for 10.0 and 10.15, which take opsets up to 20 and 24)."""
 
 _FLOAT32_ONLY: Final = frozenset(
-    "LayerNormalization GroupNormalization InstanceNormalization Log Pow Reciprocal Sqrt".split()
+    {"LayerNormalization", "GroupNormalization", "InstanceNormalization", "Log", "Pow", "Reciprocal", "Sqrt"}
 )
 _AUDIO_TYPES: Final = {TensorProto.INT16: "int16", TensorProto.FLOAT: "float32"}
 
@@ -68,7 +68,7 @@ def check(path: Path) -> Facts:
         graph = onnx.load(path)
     except FileNotFoundError as error:
         raise GraphError(f"{path}: no such file; write it with `affectstream-models export`") from error
-    except Exception as error:  # noqa: BLE001 - the checker and protobuf share no base class
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise GraphError(f"{path}: not a valid ONNX file ({reason}); export it again") from error
     facts = _facts(path, graph)
@@ -125,7 +125,9 @@ def _facts(path: Path, graph: onnx.ModelProto) -> Facts:
         value = said.get(prefix + key)
         if value is None or value != expected.get(key, value):
             wanted = expected.get(key, "a value")
-            raise GraphError(f"{path}: metadata {prefix + key} is {value!r}, expected {wanted}; export it again")
+            raise GraphError(
+                f"{path}: metadata {prefix + key} is {value!r}, expected {wanted}; export it again"
+            )
     return Facts(
         precision=said[prefix + "precision"],
         audio=said[prefix + "audio"],
@@ -138,7 +140,9 @@ def _facts(path: Path, graph: onnx.ModelProto) -> Facts:
 def _check_tensors(path: Path, graph: onnx.ModelProto, facts: Facts) -> None:
     inputs = [(value.name, _AUDIO_TYPES.get(value.type.tensor_type.elem_type)) for value in graph.graph.input]
     if inputs != [(contract.AUDIO.name, facts.audio)]:
-        raise GraphError(f"{path}: inputs are {inputs}, expected {contract.AUDIO.name} of {facts.audio} alone")
+        raise GraphError(
+            f"{path}: inputs are {inputs}, expected {contract.AUDIO.name} of {facts.audio} alone"
+        )
     outputs = tuple(value.name for value in graph.graph.output)
     if outputs != OUTPUTS:
         raise GraphError(f"{path}: outputs are {', '.join(outputs)}, expected {', '.join(OUTPUTS)}")
@@ -148,7 +152,7 @@ def _check_operators(path: Path, graph: onnx.ModelProto) -> None:
     for node in _nodes(graph):
         if node.domain or node.op_type not in OPERATORS:
             raise GraphError(
-                f"{path}: node {node.name} is {node.domain}{node.op_type}, which no TensorRT build was checked for; "
+                f"{path}: node {node.name} is {node.domain}{node.op_type}, not among the checked operators; "
                 "export with the torch and onnxscript versions of constraints/models.txt"
             )
 
@@ -164,7 +168,9 @@ def _check_types(path: Path, graph: onnx.ModelProto) -> None:
             )
     for name in OUTPUTS:
         if types[name] != TensorProto.FLOAT:
-            raise GraphError(f"{path}: output {name} is {_name(types[name])}, expected FLOAT; export it again")
+            raise GraphError(
+                f"{path}: output {name} is {_name(types[name])}, expected FLOAT; export it again"
+            )
 
 
 def _check_shapes(path: Path, graph: onnx.ModelProto, batch: int, facts: Facts) -> None:
@@ -176,7 +182,9 @@ def _check_shapes(path: Path, graph: onnx.ModelProto, batch: int, facts: Facts) 
     }
     for name, shape in expected.items():
         if shapes[name] != shape:
-            raise GraphError(f"{path}: {name} is {shapes[name]} at batch {batch}, expected {shape}; export it again")
+            raise GraphError(
+                f"{path}: {name} is {shapes[name]} at batch {batch}, expected {shape}; export it again"
+            )
     unknown = [name for name, shape in shapes.items() if -1 in shape]
     if unknown:
         raise GraphError(f"{path}: the shape of {unknown[0]} is not known at batch {batch}; export it again")

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 import onnx
 import onnx_ir
 import torch
+from affectstream import contract
 from torch import Tensor, nn
 
-from affectstream import contract
 from affectstream_models.errors import ModelsError
 from affectstream_models.meralion import PRODUCT_DTYPES, MeralionSer, Precision
 from affectstream_models.meralion_card import NAME, VERSION, card_sha256
@@ -71,7 +71,7 @@ class _Served(nn.Module):
         return out
 
 
-def export(model: MeralionSer, path: Path, options: ExportOptions = ExportOptions()) -> Path:  # noqa: B008 - frozen
+def export(model: MeralionSer, path: Path, options: ExportOptions = ExportOptions()) -> Path:
     """Writes `model` as ONNX and checks what was written.
 
     Inputs and outputs: AUDIO int16 or float32 `[batch, 480000]` → LOGITS `[batch, 7]`, DIMS
@@ -87,7 +87,9 @@ def export(model: MeralionSer, path: Path, options: ExportOptions = ExportOption
             other.
     """
     if options.precision == "bf16" and options.opset < OPSET:
-        raise ExportError(f"opset {options.opset}: bf16 needs {OPSET}, where Conv first takes bfloat16; or take fp16")
+        raise ExportError(
+            f"opset {options.opset}: bf16 needs {OPSET}, where Conv first takes bfloat16; or take fp16"
+        )
     if not OLDEST_OPSET <= options.opset <= OPSET:
         raise ExportError(f"opset {options.opset}: expected {OLDEST_OPSET}..{OPSET}")
     source = weights_sha256(model)
@@ -148,7 +150,9 @@ def _trace(model: MeralionSer, options: ExportOptions) -> onnx_ir.Model:
             verbose=False,
         )
     if program is None:
-        raise ExportError("torch.onnx.export returned nothing; this needs torch ≥ 2.9 and its dynamo exporter")
+        raise ExportError(
+            "torch.onnx.export returned nothing; this needs torch ≥ 2.9 and its dynamo exporter"
+        )
     return program.model
 
 
@@ -172,7 +176,9 @@ def _write(graph: onnx_ir.Model, path: Path, data_name: str | None) -> None:
 def _explain(path: Path, error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"{path}: no space left on its disk; free some or choose another folder"
-    return f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
+    return (
+        f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
+    )
 
 
 def _require_space(folder: Path, model_bytes: int) -> None:
@@ -182,17 +188,26 @@ def _require_space(folder: Path, model_bytes: int) -> None:
     except OSError as error:
         raise ExportError(_explain(folder, error)) from error
     if free < needed:
-        raise ExportError(f"{folder}: {free:,} bytes free, {needed:,} needed; free some or choose another folder")
+        raise ExportError(
+            f"{folder}: {free:,} bytes free, {needed:,} needed; free some or choose another folder"
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `affectstream-models export`."""
     parser.add_argument("out", type=Path, help="the .onnx file to write")
-    parser.add_argument("--checkpoint", default=HUB_ID, help="folder, .safetensors file or hub id (%(default)s)")
-    parser.add_argument("--revision", default=PINNED_REVISION, help="commit on the hub (%(default)s)")
-    parser.add_argument("--precision", choices=sorted(PRODUCT_DTYPES), default="float32", help="of the encoder")
     parser.add_argument(
-        "--audio", choices=sorted(_AUDIO_DTYPES), default="int16", help="type of AUDIO; TensorRT needs float32"
+        "--checkpoint", default=HUB_ID, help="folder, .safetensors file or hub id (%(default)s)"
+    )
+    parser.add_argument("--revision", default=PINNED_REVISION, help="commit on the hub (%(default)s)")
+    parser.add_argument(
+        "--precision", choices=sorted(PRODUCT_DTYPES), default="float32", help="of the encoder"
+    )
+    parser.add_argument(
+        "--audio",
+        choices=sorted(_AUDIO_DTYPES),
+        default="int16",
+        help="type of AUDIO; TensorRT needs float32",
     )
     parser.add_argument("--opset", type=int, default=OPSET, help=f"{OLDEST_OPSET}..{OPSET} (%(default)s)")
 

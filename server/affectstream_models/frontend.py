@@ -11,10 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from affectstream.contract import SAMPLE_RATE_HZ
+from torch import Tensor, nn
+from torch.nn import functional
 
 FFT_SAMPLES = 400
 HOP_SAMPLES = 160
@@ -38,7 +37,9 @@ def dft_basis() -> npt.NDArray[np.float32]:
 
 
 def _hz_to_slaney(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(hz < 1000.0, 3.0 * hz / 200.0, 15.0 + np.log(np.maximum(hz, 1e-9) / 1000.0) * 27.0 / np.log(6.4))
+    return np.where(
+        hz < 1000.0, 3.0 * hz / 200.0, 15.0 + np.log(np.maximum(hz, 1e-9) / 1000.0) * 27.0 / np.log(6.4)
+    )
 
 
 def _slaney_to_hz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -101,9 +102,9 @@ def frame(audio: Tensor) -> Tensor:
     Whisper does.
     """
     half = FFT_SAMPLES // 2
-    padded = F.pad(audio.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
+    padded = functional.pad(audio.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
     count = audio.shape[1] // HOP_SAMPLES
-    grains = padded.unflatten(1, (-1, _GRAIN_SAMPLES))
+    grains = padded.reshape(-1, padded.shape[1] // _GRAIN_SAMPLES, _GRAIN_SAMPLES)
     stride = HOP_SAMPLES // _GRAIN_SAMPLES
     shifts = range(FFT_SAMPLES // _GRAIN_SAMPLES)
     return torch.cat([grains[:, i : i + stride * count : stride] for i in shifts], dim=2)

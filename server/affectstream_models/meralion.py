@@ -111,7 +111,7 @@ class MeralionSer(nn.Module):
         token: str | None = None,
         config: MeralionConfig | None = None,
     ) -> Self:
-        """Loads a published checkpoint: a folder, a `.safetensors` file beside its `config.json`, or a hub id.
+        """Loads a checkpoint: a folder, a `.safetensors` file beside its `config.json`, or a hub id.
 
         Args:
             path_or_hub_id: `MERaLiON/MERaLiON-SER-v1` or a local path.

@@ -11,6 +11,7 @@ import tomllib
 from typing import Any, Final
 
 from affectstream import contract
+
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION, PUBLISHED_PARAMETERS, MeralionConfig
 
 NAME: Final = "meralion_ser"
@@ -32,11 +33,11 @@ dimensions = [{_quoted(contract.DIMENSIONS)}]
 sample_rate_hz = {contract.SAMPLE_RATE_HZ}
 window_samples = {MeralionConfig().window_samples}
 calibrated = false
-weights_licence = "MERaLiON Public Licence: attribution, notice and terms for derivatives; read it before you serve"
+weights_licence = "MERaLiON Public Licence: attribution, notice and terms for derivatives"
 attribution = "MERaLiON-SER-v1 by the MERaLiON team; paper arXiv 2511.04914"
 languages = ["en", "zh", "ms", "ta"]
 limits = [
-  "Valence is compressed: an independent user saw only 0.12 to 0.41 on RAVDESS. Calibrate thresholds per deployment.",
+  "Valence is compressed: 0.12 to 0.41 on RAVDESS, seen by an independent user. Calibrate per deployment.",
   "The padding to 30 s is part of the function: a shorter window is another function, not a faster one.",
   "One second costs as much as thirty. Ask for at least 1 s of speech by one speaker in a window.",
   "Probabilities are not calibrated for your microphones and speakers.",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from affectstream.contract import EMOTIONS, SAMPLE_RATE_HZ
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from affectstream.contract import EMOTIONS, SAMPLE_RATE_HZ
 from affectstream_models.frontend import FFT_SAMPLES, HOP_SAMPLES, LogMel
 from affectstream_models.meralion_config import MeralionConfig
 from affectstream_models.meralion_hub import CheckpointError, locate
@@ -69,10 +69,14 @@ def check_config(path: Path, config: MeralionConfig) -> None:
         )
     count = fields.get("num_emotions", config.labels)
     if count != config.labels:
-        raise CheckpointError(f"{path}: num_emotions is {count!r}, expected {config.labels}; use the pinned revision")
+        raise CheckpointError(
+            f"{path}: num_emotions is {count!r}, expected {config.labels}; use the pinned revision"
+        )
     base = fields.get("whisper_name", _BASE_MODEL)
     if not str(base).endswith(_BASE_MODEL):
-        raise CheckpointError(f"{path}: whisper_name is {base!r}, expected …/{_BASE_MODEL}; use the pinned revision")
+        raise CheckpointError(
+            f"{path}: whisper_name is {base!r}, expected …/{_BASE_MODEL}; use the pinned revision"
+        )
 
 
 def check_preprocessor(path: Path, config: MeralionConfig) -> None:
@@ -91,7 +95,7 @@ def check_preprocessor(path: Path, config: MeralionConfig) -> None:
     for name, value in expected.items():
         if fields.get(name, value) != value:
             raise CheckpointError(
-                f"{path}: {name} is {fields[name]!r}, expected {value!r}; this front end does not compute that"
+                f"{path}: {name} is {fields[name]!r}, expected {value!r}, all that this front end does"
             )
 
 
@@ -157,7 +161,7 @@ def _check_header(path: Path, name: str, header: Any, shape: tuple[int, ...]) ->
     found = tuple(header.get_shape())
     if found != shape:
         raise CheckpointError(
-            f"{path}: tensor {name} is {_by(found)}, expected {_by(shape)}; is this another model or revision?"
+            f"{path}: tensor {name} is {_by(found)}, expected {_by(shape)}; is it another model or revision?"
         )
     if header.get_dtype() != "F32":
         raise CheckpointError(

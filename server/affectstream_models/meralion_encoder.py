@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from affectstream_models.meralion_config import MeralionConfig
 
@@ -27,12 +27,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (self._split(projected) for projected in (self.q_proj(x), self.k_proj(x), self.v_proj(x)))
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = functional.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(-1, x.shape[1], self.heads, x.shape[2] // self.heads).transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -49,8 +49,9 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         compute = self.fc1.weight.dtype
         x = x + self.self_attn(self.self_attn_layer_norm(x).to(compute)).to(torch.float32)
-        hidden = F.gelu(self.fc1(self.final_layer_norm(x).to(compute)))
-        return x + self.fc2(hidden).to(torch.float32)
+        hidden = functional.gelu(self.fc1(self.final_layer_norm(x).to(compute)))
+        out: Tensor = x + self.fc2(hidden).to(torch.float32)
+        return out
 
 
 class Encoder(nn.Module):
@@ -65,8 +66,8 @@ class Encoder(nn.Module):
         self.layer_norm = nn.LayerNorm(config.width)
 
     def forward(self, mel: Tensor) -> Tensor:
-        x = F.gelu(self.conv1(mel.to(self.conv1.weight.dtype)))
-        x = F.gelu(self.conv2(x)).transpose(1, 2).to(torch.float32)
+        x = functional.gelu(self.conv1(mel.to(self.conv1.weight.dtype)))
+        x = functional.gelu(self.conv2(x)).transpose(1, 2).to(torch.float32)
         x = x + self.embed_positions.weight
         for layer in self.layers:
             x = layer(x)

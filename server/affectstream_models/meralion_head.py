@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from affectstream_models.meralion_config import MeralionConfig
 
@@ -35,7 +35,7 @@ class Res2(nn.Module):
         done = [first, self.convs[0](second)]
         for conv, chunk in zip(self.convs[1:], rest, strict=True):
             done.append(conv(chunk + done[-1]))
-        return F.relu(self.norm(torch.cat(done, dim=1)))
+        return functional.relu(self.norm(torch.cat(done, dim=1)))
 
 
 class SqueezeExcite(nn.Module):
@@ -68,9 +68,9 @@ class Block(nn.Module):
         self.norm2 = nn.GroupNorm(config.norm_groups, config.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.relu(self.norm1(self.conv1(x)))
+        inner = functional.relu(self.norm1(self.conv1(x)))
         inner = self.norm2(self.conv2(self.se(self.res2(inner))))
-        return F.relu(inner + x)
+        return functional.relu(inner + x)
 
 
 def _attend(score: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +186,7 @@ def _projection(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _halve(x: Tensor) -> Tensor:
-    """Means of pairs of frames, an odd last frame left out: slices, since TensorRT's pooling is 2-D and 3-D."""
+    """Means of pairs of frames, an odd last frame left out: slices, as TensorRT pools in 2-D and 3-D only."""
     pairs = x.shape[2] // 2
     return (x[:, :, 0 : 2 * pairs : 2] + x[:, :, 1 : 2 * pairs : 2]) / 2
 
@@ -202,7 +202,12 @@ def _onto_frames(weights: Tensor, frames: int) -> Tensor:
         return weights
     half = weights / 2
     left, right = half[:, :-1], half[:, 1:]
-    return left + right + F.pad(half[:, :1], (0, frames - 1)) + F.pad(half[:, -1:], (frames - 1, 0))
+    return (
+        left
+        + right
+        + functional.pad(half[:, :1], (0, frames - 1))
+        + functional.pad(half[:, -1:], (frames - 1, 0))
+    )
 
 
 def _spread(weights: Tensor, width: int, frames: int) -> Tensor:
@@ -210,4 +215,4 @@ def _spread(weights: Tensor, width: int, frames: int) -> Tensor:
     if width == 1:
         return weights
     spread = torch.stack([weights / width] * width, dim=2).flatten(1)
-    return F.pad(spread, (0, frames - spread.shape[1]))
+    return functional.pad(spread, (0, frames - spread.shape[1]))

@@ -42,7 +42,9 @@ def locate(path_or_hub_id: str | Path, *, revision: str | None, token: str | Non
         return _local(path)
     if isinstance(path_or_hub_id, str) and _LOOKS_LIKE_HUB_ID.fullmatch(path_or_hub_id):
         return _from_hub(path_or_hub_id, revision, token)
-    raise CheckpointError(f"{path}: no such file or folder; give a local checkpoint or a hub id such as {HUB_ID}")
+    raise CheckpointError(
+        f"{path}: no such file or folder; give a local checkpoint or a hub id such as {HUB_ID}"
+    )
 
 
 def _local(path: Path) -> CheckpointFiles:
@@ -66,14 +68,16 @@ def _from_hub(hub_id: str, revision: str | None, token: str | None) -> Checkpoin
 def _download(hub_id: str, name: str, revision: str | None, token: str | None) -> Path | None:
     """One file's path in the hub's cache, fetched if need be; None if the repository has no such file."""
     try:
-        from huggingface_hub import errors, hf_hub_download  # noqa: PLC0415 - optional: local paths need no hub
+        from huggingface_hub import errors, hf_hub_download
     except ImportError as error:
         raise CheckpointError(
             f"{hub_id}: reading from the hub needs `pip install huggingface_hub`; or give a local folder"
         ) from error
     where = f"{hub_id}@{revision or 'latest'}"
     try:
-        return Path(hf_hub_download(hub_id, name, revision=revision, token=token or os.environ.get("HF_TOKEN")))
+        return Path(
+            hf_hub_download(hub_id, name, revision=revision, token=token or os.environ.get("HF_TOKEN"))
+        )
     except errors.LocalEntryNotFoundError as error:
         if name == PREPROCESSOR:
             return None
@@ -84,7 +88,9 @@ def _download(hub_id: str, name: str, revision: str | None, token: str | None) -
     except errors.EntryNotFoundError:
         return None
     except errors.GatedRepoError as error:
-        raise CheckpointError(f"{where}: access is gated; accept its terms on the hub and set HF_TOKEN") from error
+        raise CheckpointError(
+            f"{where}: access is gated; accept its terms on the hub and set HF_TOKEN"
+        ) from error
     except errors.RevisionNotFoundError as error:
         raise CheckpointError(f"{where}: no such revision; use a commit that the hub lists") from error
     except errors.RepositoryNotFoundError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from affectstream_models.errors import ModelsError
 from affectstream_models.frontend import HOP_SAMPLES
@@ -41,7 +42,7 @@ def windows(samples: int, window_samples: int) -> list[slice]:
         raise ModelsError(f"audio has {samples} samples; give at least one, better 16,000 (1 s)")
     count = -(-samples // window_samples)
     bounds = [index * samples // count for index in range(count + 1)]
-    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 @torch.inference_mode()
@@ -61,7 +62,7 @@ def score(model: MeralionSer, waveform: Tensor, *, batch: int = 4) -> Affect:
     stretches = windows(waveform.shape[0], window_samples)
     padded = torch.stack([_pad(waveform[stretch], window_samples) for stretch in stretches])
     device = model.emotion_layer.weight.device
-    outputs = [model(part.to(device)) for part in padded.split(batch)]
+    outputs = [model(part.to(device)) for part in torch.split(padded, batch)]
     logits, dims, embedding, attention = (torch.cat(parts).cpu() for parts in zip(*outputs, strict=True))
     lengths = torch.tensor([stretch.stop - stretch.start for stretch in stretches], dtype=torch.float32)
     shares = lengths / lengths.sum()
@@ -75,4 +76,4 @@ def score(model: MeralionSer, waveform: Tensor, *, batch: int = 4) -> Affect:
 
 
 def _pad(waveform: Tensor, window_samples: int) -> Tensor:
-    return F.pad(waveform, (0, window_samples - waveform.shape[0]))
+    return functional.pad(waveform, (0, window_samples - waveform.shape[0]))

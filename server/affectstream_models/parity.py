@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import soundfile
-
 from affectstream import contract
+
 from affectstream_models.errors import ModelsError
 from affectstream_models.meralion_card import card
 
@@ -100,7 +100,9 @@ def compare(reference: Scores, other: Scores) -> Parity:
         )
     windows = len(reference.logits)
     if not windows:
-        raise ParityError("no windows of speech to compare on; give a folder of 16 kHz mono .wav or .flac files")
+        raise ParityError(
+            "no windows of speech to compare on; give a folder of 16 kHz mono .wav or .flac files"
+        )
     same = reference.logits.argmax(axis=1) == other.logits.argmax(axis=1)
     return Parity(
         windows=windows,
@@ -132,14 +134,16 @@ def speech_windows(folder: Path, count: int, window_samples: int) -> Audio:
         except (OSError, soundfile.SoundFileError) as error:
             raise ParityError(f"{path}: cannot be read as audio ({error}); remove or replace it") from error
         if rate_hz != contract.SAMPLE_RATE_HZ or audio.ndim != 1:
-            raise ParityError(f"{path}: {rate_hz} Hz, {audio.ndim}-d; expected {contract.SAMPLE_RATE_HZ} Hz mono")
+            raise ParityError(
+                f"{path}: {rate_hz} Hz, {audio.ndim}-d; expected {contract.SAMPLE_RATE_HZ} Hz mono"
+            )
         row[: len(audio)] = audio
     return windows
 
 
 def run_onnx(path: Path, audio: Audio, *, batch: int = 1) -> Scores:
     """Scores int16 windows `[N, samples]` with onnxruntime on the CPU, `batch` at a time."""
-    import onnxruntime  # noqa: PLC0415 - the engine's own run needs none
+    import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = np.int16 if session.get_inputs()[0].type == "tensor(int16)" else np.float32
