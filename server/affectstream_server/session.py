@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed, ServiceError, Unavailable
 from affectstream_server.info import limits_message
@@ -69,7 +68,6 @@ class Session:
         self.scoring = ScoringQueue(
             scorer,
             deadline_ms=settings.scoring.deadline_ms,
-            min_utterance_ms=settings.endpointing.min_utterance_ms,
             deliver=self._deliver,
         )
         self.failure: ServiceError | None = None
@@ -108,13 +106,7 @@ class Session:
         self._config = config
         if config.session_id:
             self.session_id = config.session_id
-        self.events = EventQueue(self.session_id, _EPOCH)
-        self.scoring = ScoringQueue(
-            self._scorer,
-            deadline_ms=self._settings.scoring.deadline_ms,
-            min_utterance_ms=config.endpointing.settings.min_utterance_ms,
-            deliver=self._deliver,
-        )
+        self.events.session_id = self.session_id
         self.channels = tuple(
             Channel(
                 index,
@@ -272,7 +264,7 @@ class Session:
             trigger=pb.Trigger.Value(f"TRIGGER_{bounds.trigger.value}"),
         )
         self._emit(pb.SessionEvent(channel=utterance.channel, speech_ended=ended))
-        self.scoring.submit(utterance)
+        self.scoring.submit(utterance, self._configured().endpointing.settings.min_utterance_ms)
         self._make_room()
 
     def _deliver(self, verdict: Verdict) -> None:

@@ -27,6 +27,7 @@ _CONFIG_DEADLINE_S: Final = 10.0
 """How long a call may be open without a config."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Requests = AsyncIterator[pb.StreamAffectRequest | ServiceError]
 
 
 class AffectService:
@@ -42,9 +43,7 @@ class AffectService:
             await abort(context, request)
         return server_info(self._pipeline.settings, self._pipeline.scorer.model)
 
-    async def stream_affect(
-        self, requests: AsyncIterator[pb.StreamAffectRequest | ServiceError], context: Context
-    ) -> None:
+    async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:
             session = self._pipeline.open_session()
         except ServiceError as error:
@@ -91,60 +90,57 @@ class AffectService:
         )
 
 
-async def _converse(
-    session: Session, requests: AsyncIterator[pb.StreamAffectRequest | ServiceError], context: Context
-) -> ServiceError | None:
+async def _converse(session: Session, requests: Requests, context: Context) -> ServiceError | None:
     """Read until the stream ends, while one task writes. Returns why it ends early, if it does."""
-    writer: asyncio.Task[None] | None = None
-    loop = asyncio.get_running_loop()
     # With the first event instead, an abort while that event waits for a slow reader would send them twice.
     await context.send_initial_metadata(())
+    writer = asyncio.get_running_loop().create_task(session.events.write_all(context.write))
+    try:
+        await _read(session, requests, writer)
+        if session.failure is not None:
+            await session.settle(session.failure)
+        elif not session.finished:
+            return None  # abandoned
+        await asyncio.wait([writer])
+        return session.failure
+    finally:
+        if not writer.done():
+            writer.cancel()
+            await asyncio.wait([writer])
+
+
+async def _read(session: Session, requests: Requests, writer: asyncio.Task[None]) -> None:
+    """Feed the session until the requests end, or until it or the writer says so."""
+    loop = asyncio.get_running_loop()
+    configured = False
     try:
         async with asyncio.timeout(_CONFIG_DEADLINE_S) as reading:
             session.on_interrupt(lambda: reading.reschedule(loop.time()))
+            writer.add_done_callback(lambda task: _written(task, session, reading))
             session.waiting_since = loop.time()
             async for request in requests:
                 session.waiting_since = None
                 if isinstance(request, ServiceError):
                     raise request
                 session.receive(request)
-                if writer is None:
-                    if session.failure is None:
-                        reading.reschedule(None)
-                    writer = loop.create_task(session.events.write_all(context.write))
-                    writer.add_done_callback(lambda task: _written(task, session, reading))
+                if not configured and session.failure is None:
+                    configured = True
+                    reading.reschedule(None)
                 await session.room()
                 session.waiting_since = loop.time()
     except TimeoutError:
-        if writer is None:
+        if not configured and session.failure is None:
             session.failure = InvalidRequest(
                 "request",
                 f"nothing within {_CONFIG_DEADLINE_S:g} s",
                 "config as the first message",
                 reason="CONFIG_MUST_BE_FIRST",
             )
-        elif session.failure is None and not session.finished:
-            raise
     except ServiceError as error:
         session.failure = session.failure or error
-    try:
-        if session.failure is not None:
-            await session.settle(session.failure)
-        elif not session.finished:
-            return None  # abandoned
-        if writer is not None:
-            await asyncio.wait([writer])
-            fault = None if writer.cancelled() else writer.exception()
-            if isinstance(fault, ServiceError):
-                session.failure = session.failure or fault
-        return session.failure
-    finally:
-        if writer is not None and not writer.done():
-            writer.cancel()
-            await asyncio.wait([writer])
 
 
-async def _first_message(requests: AsyncIterator[object]) -> None:
+async def _first_message(requests: Requests) -> None:
     """Let a refused client finish its first message: failing in it, it would not see our status."""
     try:
         async with asyncio.timeout(1.0):
@@ -160,7 +156,8 @@ def _written(writer: asyncio.Task[None], session: Session, reading: asyncio.Time
     error = writer.exception()
     if isinstance(error, ServiceError):
         session.interrupt(error)
-    elif error is None and not reading.expired():
+        session.failure = session.failure or error
+    elif error is None and session.finished and not reading.expired():
         try:
             reading.reschedule(asyncio.get_running_loop().time() + _HALF_CLOSE_GRACE_S)
         except RuntimeError:

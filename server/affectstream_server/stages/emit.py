@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server.errors import LimitReached
 
 
@@ -21,7 +20,7 @@ class EventQueue:
     """
 
     def __init__(self, session_id: str, epoch: int) -> None:
-        self._session_id = session_id
+        self.session_id = session_id
         self._epoch = epoch
         self._events: deque[tuple[pb.SessionEvent, int]] = deque()
         self._bytes = 0
@@ -65,7 +64,7 @@ class EventQueue:
             await self._ready.wait()
 
     def _seal(self, event: pb.SessionEvent) -> None:
-        event.session_id = self._session_id
+        event.session_id = self.session_id
         event.epoch = self._epoch
         event.sequence = self.next_sequence
         self.next_sequence += 1

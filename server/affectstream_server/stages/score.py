@@ -22,12 +22,9 @@ class ScoringQueue:
     ``deliver`` is called once for each utterance, in order. `close` drops what is left.
     """
 
-    def __init__(
-        self, scorer: Scorer, *, deadline_ms: int, min_utterance_ms: int, deliver: Callable[[Verdict], None]
-    ) -> None:
+    def __init__(self, scorer: Scorer, *, deadline_ms: int, deliver: Callable[[Verdict], None]) -> None:
         self._scorer = scorer
         self._deadline_s = deadline_ms / 1_000
-        self._min_speech = samples_of_ms(min_utterance_ms)
         self._deliver = deliver
         self._jobs: deque[tuple[Utterance, asyncio.Task[Verdict]]] = deque()
 
@@ -39,9 +36,13 @@ class ScoringQueue:
         """The utterance whose verdict comes next."""
         return self._jobs[0][0] if self._jobs else None
 
-    def submit(self, utterance: Utterance) -> None:
-        """Score an utterance; its verdict is delivered when all before it were."""
-        task = asyncio.get_running_loop().create_task(self._score(utterance, time.perf_counter()))
+    def submit(self, utterance: Utterance, min_utterance_ms: int) -> None:
+        """Score an utterance; its verdict is delivered when all before it were.
+
+        With less speech than ``min_utterance_ms`` the model is not asked.
+        """
+        score = self._score(utterance, samples_of_ms(min_utterance_ms), time.perf_counter())
+        task = asyncio.get_running_loop().create_task(score)
         self._jobs.append((utterance, task))
         task.add_done_callback(self._deliver_in_order)
 
@@ -62,14 +63,14 @@ class ScoringQueue:
             if not task.cancelled():
                 self._deliver(task.result())
 
-    async def _score(self, utterance: Utterance, declared: float) -> Verdict:
+    async def _score(self, utterance: Utterance, min_speech: int, declared: float) -> Verdict:
         speech = utterance.bounds.speech_samples
         failure: ScoringError
         try:
-            if speech < self._min_speech:
+            if speech < min_speech:
                 raise TooShort(
                     f"{ms_of_samples(speech):.0f} ms of speech, "
-                    f"scored from {ms_of_samples(self._min_speech):.0f} ms (min_utterance_ms)"
+                    f"scored from {ms_of_samples(min_speech):.0f} ms (min_utterance_ms)"
                 )
             score = await self._scorer.score(utterance.utterance_id, utterance.audio, self._deadline_s)
         except ScoringError as error:
