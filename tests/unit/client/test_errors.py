@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -132,9 +134,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     drawn = [line for line in (errors.__doc__ or "").splitlines() if "──" in line]
     assert len(drawn) == len(classes) - 1
     for line in drawn:
-        name, code, helps = (
-            line.replace("├", "").replace("└", "").replace("│", "").replace("─", "").split()[:3]
-        )
+        name, code, helps = re.split(r"\s{2,}", line.lstrip(" ├└│─"))[:3]
         kind = classes[name]
-        assert code.rstrip(",") == (kind.status.name if kind.status else "-"), name
-        assert (helps != "no") == kind.retryable, name
+        assert code.partition(",")[0] == (kind.status.name if kind.status else "-"), name
+        assert helps.startswith(("yes", "after")) == kind.retryable, name

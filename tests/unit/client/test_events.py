@@ -20,7 +20,7 @@ KINDS = [field.name for field in pb.SessionEvent.DESCRIPTOR.oneofs_by_name["even
 
 def fill(message: Message) -> None:
     """Set every field of a message to something that is not its default."""
-    described: list[FieldDescriptor] = list(message.DESCRIPTOR.fields)
+    described: Any = message.DESCRIPTOR.fields
     for number, field in enumerate(described, start=1):
         name = field.name
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
