@@ -51,12 +51,12 @@ LINES = (
     Line("Hello, I am calling about the parcel you sent me.", CALLER, 50, 170, -24, 1.1),
     Line("Could you tell me your order number please?", AGENT, 45, 160, -25, 0.9),
     Line("It's four seven one nine two zero.", CALLER, 48, 160, -25, 1.2),
-    Line("I have been waiting for nine days and nobody ever called me back!", CALLER, 72, 215, -15, 0.8),
+    Line("I have been waiting for nine days and nobody ever called me back!", CALLER, 72, 215, -17, 0.8),
     Line("I am so sorry that this must have been very frustrating.", AGENT, 32, 138, -29, 1.5),
-    Line("This is the third time, I want my money back today!", CALLER, 84, 230, -13, 0.9),
+    Line("This is the third time, I want my money back today!", CALLER, 84, 230, -17, 0.9),
     Line("I understand, let me look into it right now.", AGENT, 42, 160, -25, 2.0),
     Line("I found it, and it will be with you this afternoon!", AGENT, 66, 190, -19, 0.8),
-    Line("Oh, that is wonderful, thank you so much!", CALLER, 88, 195, -17, 1.0),
+    Line("Oh, that is wonderful, thank you so much!", CALLER, 88, 195, -18, 1.0),
     Line("It was a present for my mother and she has been ill.", CALLER, 28, 130, -31, 1.0),
 )
 
@@ -71,7 +71,10 @@ def speak(line: Line, folder: Path) -> Samples:
     trimmed = samples[spoken[0] : spoken[-1] + 1]
     resampled: Samples = soxr.resample(trimmed, rate_hz, RATE_HZ, quality="VHQ").astype(np.float32)
     gain = 10 ** (line.level_dbfs / 20) / float(np.sqrt(np.mean(resampled**2)))
-    return resampled * np.float32(min(gain, 0.97 / float(np.abs(resampled).max())))
+    loud = resampled * np.float32(gain)
+    if np.abs(loud).max() > 0.98:
+        raise ValueError(f"{line.level_dbfs} dBFS clips: {line.text}")
+    return loud
 
 
 def make(out: Path) -> None:

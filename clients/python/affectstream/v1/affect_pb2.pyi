@@ -66,6 +66,8 @@ class AudioEncoding(_AudioEncoding, metaclass=_AudioEncodingEnumTypeWrapper):
     """---------------------------------------------------------------------------------------------
     Audio
     ---------------------------------------------------------------------------------------------
+
+    How samples are written as bytes.
     """
 
 AUDIO_ENCODING_UNSPECIFIED: AudioEncoding.ValueType  # 0
@@ -134,6 +136,8 @@ class EndpointingMode(_EndpointingMode, metaclass=_EndpointingModeEnumTypeWrappe
     """---------------------------------------------------------------------------------------------
     Session configuration
     ---------------------------------------------------------------------------------------------
+
+    Who finds the utterances.
     """
 
 ENDPOINTING_MODE_UNSPECIFIED: EndpointingMode.ValueType  # 0
@@ -250,7 +254,8 @@ class _StageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Stage.ValueType
     STAGE_FINAL: _Stage.ValueType  # 2
     """The utterance's one last word."""
 
-class Stage(_Stage, metaclass=_StageEnumTypeWrapper): ...
+class Stage(_Stage, metaclass=_StageEnumTypeWrapper):
+    """Whether an event may still be replaced."""
 
 STAGE_UNSPECIFIED: Stage.ValueType  # 0
 STAGE_PROVISIONAL: Stage.ValueType  # 1
@@ -329,7 +334,8 @@ class _CloseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseReas
     CLOSE_REASON_ERROR: _CloseReason.ValueType  # 8
     """A protocol or server error; the call's status says which."""
 
-class CloseReason(_CloseReason, metaclass=_CloseReasonEnumTypeWrapper): ...
+class CloseReason(_CloseReason, metaclass=_CloseReasonEnumTypeWrapper):
+    """Why a stream or a session ends."""
 
 CLOSE_REASON_UNSPECIFIED: CloseReason.ValueType  # 0
 CLOSE_REASON_END_OF_AUDIO: CloseReason.ValueType  # 1
@@ -423,6 +429,8 @@ class WatchStart(_WatchStart, metaclass=_WatchStartEnumTypeWrapper):
     """---------------------------------------------------------------------------------------------
     WatchAffect
     ---------------------------------------------------------------------------------------------
+
+    Where a watcher begins.
     """
 
 WATCH_START_UNSPECIFIED: WatchStart.ValueType  # 0
@@ -478,6 +486,7 @@ class ChannelConfig(_message.Message):
     participant_id: _builtins.str
     """The caller's own name for who speaks there, up to 64 bytes. Comes back with session_started."""
     subject_role: Global___SubjectRole.ValueType
+    """Who speaks there. Unset: not said; no rule by role applies."""
     analyze: _builtins.bool
     """False: the channel is decoded over and never looked at."""
     def __init__(
@@ -516,7 +525,9 @@ class EndpointingConfig(_message.Message):
     MIN_UTTERANCE_MS_FIELD_NUMBER: _builtins.int
     STALL_MS_FIELD_NUMBER: _builtins.int
     mode: Global___EndpointingMode.ValueType
+    """Who finds the utterances. Unset: SERVER."""
     hangover_policy: Global___HangoverPolicy.ValueType
+    """How the hang-over is chosen. Unset: the server's default."""
     speech_threshold: _builtins.float
     """Speech probability from which a block counts as speech, 0..1 exclusive."""
     silence_threshold: _builtins.float
@@ -711,6 +722,7 @@ class SessionConfig(_message.Message):
     language_code: _builtins.str
     """BCP 47 tag of the language spoken, a hint for routing between models. Empty: not known."""
     consent_basis: Global___ConsentBasis.ValueType
+    """Why affect may be processed. Unset: refused where the server requires one."""
     model: _builtins.str
     """Name of a model that GetServerInfo lists. Empty: the server's choice."""
     @_builtins.property
@@ -726,9 +738,13 @@ class SessionConfig(_message.Message):
         """Empty: channel 0 is analysed, if it is the only one. More than one channel needs this list."""
 
     @_builtins.property
-    def endpointing(self) -> Global___EndpointingConfig: ...
+    def endpointing(self) -> Global___EndpointingConfig:
+        """How utterances are found. Unset: the server's defaults."""
+
     @_builtins.property
-    def outputs(self) -> Global___OutputConfig: ...
+    def outputs(self) -> Global___OutputConfig:
+        """What is sent beside finals. Unset: nothing."""
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own marks, at most 16, key and value up to 64 bytes each. They come back with
@@ -970,6 +986,7 @@ class Transcript(_message.Message):
     start_samples: _builtins.int
     """The span that was transcribed, in samples at the declared rate."""
     end_samples: _builtins.int
+    """End of that span, exclusive."""
     is_final: _builtins.bool
     """True when the recogniser will not change it any more."""
     def __init__(
@@ -1052,29 +1069,53 @@ class Control(_message.Message):
     channel: _builtins.int
     """Channel it is about; unset: every analysed channel."""
     @_builtins.property
-    def end_of_audio(self) -> Global___EndOfAudio: ...
+    def end_of_audio(self) -> Global___EndOfAudio:
+        """All audio was sent."""
+
     @_builtins.property
-    def flush_utterance(self) -> Global___FlushUtterance: ...
+    def flush_utterance(self) -> Global___FlushUtterance:
+        """End the open utterance now."""
+
     @_builtins.property
-    def speech_started(self) -> Global___CallerSpeechStarted: ...
+    def speech_started(self) -> Global___CallerSpeechStarted:
+        """The caller heard speech begin."""
+
     @_builtins.property
-    def speech_ended(self) -> Global___CallerSpeechEnded: ...
+    def speech_ended(self) -> Global___CallerSpeechEnded:
+        """The caller heard speech end."""
+
     @_builtins.property
-    def turn_started(self) -> Global___TurnStarted: ...
+    def turn_started(self) -> Global___TurnStarted:
+        """A turn of the user began."""
+
     @_builtins.property
-    def turn_ended(self) -> Global___TurnEnded: ...
+    def turn_ended(self) -> Global___TurnEnded:
+        """It ended."""
+
     @_builtins.property
-    def agent_speech_started(self) -> Global___AgentSpeechStarted: ...
+    def agent_speech_started(self) -> Global___AgentSpeechStarted:
+        """The agent began to speak."""
+
     @_builtins.property
-    def agent_speech_ended(self) -> Global___AgentSpeechEnded: ...
+    def agent_speech_ended(self) -> Global___AgentSpeechEnded:
+        """It stopped."""
+
     @_builtins.property
-    def audio_paused(self) -> Global___AudioPaused: ...
+    def audio_paused(self) -> Global___AudioPaused:
+        """Mute or hold began."""
+
     @_builtins.property
-    def audio_resumed(self) -> Global___AudioResumed: ...
+    def audio_resumed(self) -> Global___AudioResumed:
+        """Mute or hold ended."""
+
     @_builtins.property
-    def transcript(self) -> Global___Transcript: ...
+    def transcript(self) -> Global___Transcript:
+        """Words for a span."""
+
     @_builtins.property
-    def consent_withdrawn(self) -> Global___ConsentWithdrawn: ...
+    def consent_withdrawn(self) -> Global___ConsentWithdrawn:
+        """The speaker withdrew consent."""
+
     def __init__(
         self,
         *,
@@ -1115,17 +1156,25 @@ Global___Control: _TypeAlias = Control  # noqa: Y015
 
 @_typing.final
 class StreamAffectRequest(_message.Message):
+    """One message of the caller."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     CONFIG_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def config(self) -> Global___SessionConfig: ...
+    def config(self) -> Global___SessionConfig:
+        """The first message, once."""
+
     @_builtins.property
-    def audio(self) -> Global___AudioChunk: ...
+    def audio(self) -> Global___AudioChunk:
+        """After the config, as often as there is audio."""
+
     @_builtins.property
-    def control(self) -> Global___Control: ...
+    def control(self) -> Global___Control:
+        """After the config; end_of_audio is the last message."""
+
     def __init__(
         self,
         *,
@@ -1145,11 +1194,15 @@ Global___StreamAffectRequest: _TypeAlias = StreamAffectRequest  # noqa: Y015
 
 @_typing.final
 class StreamAffectResponse(_message.Message):
+    """One event of the server."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> Global___SessionEvent: ...
+    def event(self) -> Global___SessionEvent:
+        """Always set."""
+
     def __init__(
         self,
         *,
@@ -1193,6 +1246,7 @@ class SessionEvent(_message.Message):
     SESSION_CLOSED_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """The session it belongs to; never empty."""
     epoch: _builtins.int
     """Grows by one with each stream of the session, from 1."""
     sequence: _builtins.int
@@ -1206,29 +1260,53 @@ class SessionEvent(_message.Message):
         """The server's clock when the event was handed to the transport."""
 
     @_builtins.property
-    def session_started(self) -> Global___SessionStarted: ...
+    def session_started(self) -> Global___SessionStarted:
+        """First event of a stream."""
+
     @_builtins.property
-    def progress(self) -> Global___Progress: ...
+    def progress(self) -> Global___Progress:
+        """How far the server is."""
+
     @_builtins.property
-    def speech_started(self) -> Global___SpeechStarted: ...
+    def speech_started(self) -> Global___SpeechStarted:
+        """An utterance began."""
+
     @_builtins.property
-    def speech_ended(self) -> Global___SpeechEnded: ...
+    def speech_ended(self) -> Global___SpeechEnded:
+        """An utterance ended."""
+
     @_builtins.property
-    def affect(self) -> Global___AffectEvent: ...
+    def affect(self) -> Global___AffectEvent:
+        """How an utterance was said."""
+
     @_builtins.property
-    def turn_affect(self) -> Global___TurnAffect: ...
+    def turn_affect(self) -> Global___TurnAffect:
+        """How a turn was said."""
+
     @_builtins.property
-    def warning(self) -> Global___Warning: ...
+    def warning(self) -> Global___Warning:
+        """Something was wrong and the stream goes on."""
+
     @_builtins.property
-    def control_done(self) -> Global___ControlDone: ...
+    def control_done(self) -> Global___ControlDone:
+        """A control took effect."""
+
     @_builtins.property
-    def session_closing(self) -> Global___SessionClosing: ...
+    def session_closing(self) -> Global___SessionClosing:
+        """The stream will end."""
+
     @_builtins.property
-    def session_summary(self) -> Global___SessionSummary: ...
+    def session_summary(self) -> Global___SessionSummary:
+        """The session in short."""
+
     @_builtins.property
-    def session_closed(self) -> Global___SessionClosed: ...
+    def session_closed(self) -> Global___SessionClosed:
+        """Last event of a stream."""
+
     @_builtins.property
-    def gap(self) -> Global___Gap: ...
+    def gap(self) -> Global___Gap:
+        """Audio is missing."""
+
     def __init__(
         self,
         *,
@@ -1306,6 +1384,7 @@ class SessionStarted(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     resumed: _builtins.bool
+    """It continues an earlier stream's session."""
     session_epoch: _builtins.int
     """The epoch of this stream, from 1."""
     next_sequence: _builtins.int
@@ -1325,17 +1404,29 @@ class SessionStarted(_message.Message):
         """With every default filled in."""
 
     @_builtins.property
-    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelConfig]: ...
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelConfig]:
+        """Every channel, as configured."""
+
     @_builtins.property
-    def endpointing(self) -> Global___EndpointingConfig: ...
+    def endpointing(self) -> Global___EndpointingConfig:
+        """The rules in force, every field set."""
+
     @_builtins.property
-    def outputs(self) -> Global___OutputConfig: ...
+    def outputs(self) -> Global___OutputConfig:
+        """The outputs in force."""
+
     @_builtins.property
-    def limits(self) -> Global___Limits: ...
+    def limits(self) -> Global___Limits:
+        """The bounds of this stream."""
+
     @_builtins.property
-    def model(self) -> Global___Model: ...
+    def model(self) -> Global___Model:
+        """The model that scores this session."""
+
     @_builtins.property
-    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own marks."""
+
     def __init__(
         self,
         *,
@@ -1403,6 +1494,7 @@ class SpeechStarted(_message.Message):
     CONTINUES_UTTERANCE_ID_FIELD_NUMBER: _builtins.int
     BARGE_IN_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
+    """Unique over all sessions: session id, channel and a count."""
     continues_utterance_id: _builtins.str
     """The utterance that this one continues, after a cut at the maximum length."""
     barge_in: _builtins.bool
@@ -1445,11 +1537,17 @@ class SpeechEnded(_message.Message):
     DECIDABLE_AT_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
+    """As in speech_started."""
     trigger: Global___Trigger.ValueType
+    """Why it ended."""
     @_builtins.property
-    def audio_start(self) -> _duration_pb2.Duration: ...
+    def audio_start(self) -> _duration_pb2.Duration:
+        """Start of the utterance, pre-roll included."""
+
     @_builtins.property
-    def audio_end(self) -> _duration_pb2.Duration: ...
+    def audio_end(self) -> _duration_pb2.Duration:
+        """End of the utterance, post-roll included; the scored samples end here."""
+
     @_builtins.property
     def speech_end(self) -> _duration_pb2.Duration:
         """End of the last speech block."""
@@ -1680,8 +1778,11 @@ class BaselineChange(_message.Message):
     DOMINANCE_FIELD_NUMBER: _builtins.int
     UTTERANCES_FIELD_NUMBER: _builtins.int
     valence: _builtins.float
+    """Unset: the model gives none, or the baseline is too short."""
     arousal: _builtins.float
+    """Unset: the model gives none, or the baseline is too short."""
     dominance: _builtins.float
+    """Unset: the model gives none, or the baseline is too short."""
     utterances: _builtins.int
     """Utterances in the baseline so far."""
     def __init__(
@@ -1752,6 +1853,7 @@ class Cue(_message.Message):
     name: _builtins.str
     """Such as "pitch_median", "energy_mean", "speaking_rate"."""
     value: _builtins.float
+    """In the unit below."""
     unit: _builtins.str
     """Such as "Hz", "dB", "1/s"."""
     z_score: _builtins.float
@@ -1786,9 +1888,13 @@ class SalientSpan(_message.Message):
     weight: _builtins.float
     """Share of the whole weight, 0..1."""
     @_builtins.property
-    def audio_start(self) -> _duration_pb2.Duration: ...
+    def audio_start(self) -> _duration_pb2.Duration:
+        """On the session's timeline."""
+
     @_builtins.property
-    def audio_end(self) -> _duration_pb2.Duration: ...
+    def audio_end(self) -> _duration_pb2.Duration:
+        """On the session's timeline, exclusive."""
+
     def __init__(
         self,
         *,
@@ -1821,7 +1927,9 @@ class Model(_message.Message):
     EMBEDDING_SIZE_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """As SessionConfig.model takes it."""
     version: _builtins.str
+    """Semantic."""
     digest: _builtins.str
     """SHA-256 of the model file, hexadecimal."""
     precision: _builtins.str
@@ -1829,6 +1937,7 @@ class Model(_message.Message):
     max_audio_ms: _builtins.int
     """Longest audio it scores at once, in ms."""
     calibrated: _builtins.bool
+    """Its probabilities were calibrated on held-out speech; see the model's card."""
     embedding_size: _builtins.int
     """Length of the embedding; 0: none."""
     fallback: _builtins.bool
@@ -1962,11 +2071,17 @@ class AffectEvent(_message.Message):
     STATUS_DETAIL_FIELD_NUMBER: _builtins.int
     TEXT_FUSED_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
+    """As in speech_started."""
     turn_id: _builtins.str
+    """The turn that was open when the utterance began. Empty: none."""
     continues_utterance_id: _builtins.str
+    """The utterance that this one continues, after a cut. Empty: none."""
     stage: Global___Stage.ValueType
+    """Provisional, or final."""
     trigger: Global___Trigger.ValueType
+    """Why it was sent now."""
     status: Global___AffectStatus.ValueType
+    """Whether there are values, and if not, why."""
     top_label: _builtins.str
     """Label of the largest probability. Empty where there are no values."""
     traceparent: _builtins.str
@@ -1980,21 +2095,33 @@ class AffectEvent(_message.Message):
         """The scored samples are exactly [audio_start, audio_end)."""
 
     @_builtins.property
-    def audio_end(self) -> _duration_pb2.Duration: ...
+    def audio_end(self) -> _duration_pb2.Duration:
+        """Exclusive."""
+
     @_builtins.property
     def emotions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]:
         """The whole distribution in the model's order. Empty where there are no values."""
 
     @_builtins.property
-    def dimensions(self) -> Global___Dimensions: ...
+    def dimensions(self) -> Global___Dimensions:
+        """Unset where there are no values."""
+
     @_builtins.property
-    def uncertainty(self) -> Global___Uncertainty: ...
+    def uncertainty(self) -> Global___Uncertainty:
+        """Unset where there are no values."""
+
     @_builtins.property
-    def quality(self) -> Global___AudioQuality: ...
+    def quality(self) -> Global___AudioQuality:
+        """What the audio was like. Always set in finals."""
+
     @_builtins.property
-    def change(self) -> Global___BaselineChange: ...
+    def change(self) -> Global___BaselineChange:
+        """Unset while there is no baseline."""
+
     @_builtins.property
-    def guidance(self) -> Global___Guidance: ...
+    def guidance(self) -> Global___Guidance:
+        """Unset unless status is OK."""
+
     @_builtins.property
     def cues(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cue]:
         """Only when asked for."""
@@ -2008,9 +2135,13 @@ class AffectEvent(_message.Message):
         """Only when asked for: float32 values."""
 
     @_builtins.property
-    def model(self) -> Global___Model: ...
+    def model(self) -> Global___Model:
+        """What made the values, or would have."""
+
     @_builtins.property
-    def timing(self) -> Global___Timing: ...
+    def timing(self) -> Global___Timing:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
@@ -2064,24 +2195,43 @@ class TurnAffect(_message.Message):
     GUIDANCE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
+    """As given with turn_started."""
     status: Global___AffectStatus.ValueType
+    """OK if any of its utterances is."""
     top_label: _builtins.str
+    """As in AffectEvent."""
     @_builtins.property
-    def audio_start(self) -> _duration_pb2.Duration: ...
+    def audio_start(self) -> _duration_pb2.Duration:
+        """Start of its first utterance."""
+
     @_builtins.property
-    def audio_end(self) -> _duration_pb2.Duration: ...
+    def audio_end(self) -> _duration_pb2.Duration:
+        """End of its last utterance."""
+
     @_builtins.property
-    def emotions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]: ...
+    def emotions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]:
+        """As in AffectEvent."""
+
     @_builtins.property
-    def dimensions(self) -> Global___Dimensions: ...
+    def dimensions(self) -> Global___Dimensions:
+        """As in AffectEvent."""
+
     @_builtins.property
-    def uncertainty(self) -> Global___Uncertainty: ...
+    def uncertainty(self) -> Global___Uncertainty:
+        """Of the combined distribution."""
+
     @_builtins.property
-    def utterance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def utterance_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In order."""
+
     @_builtins.property
-    def guidance(self) -> Global___Guidance: ...
+    def guidance(self) -> Global___Guidance:
+        """Unset unless status is OK."""
+
     @_builtins.property
-    def model(self) -> Global___Model: ...
+    def model(self) -> Global___Model:
+        """What made the values."""
+
     def __init__(
         self,
         *,
@@ -2119,10 +2269,13 @@ class Warning(_message.Message):
     code: _builtins.str
     """Stable, upper case, such as "AUDIO_CLIPPED"."""
     message: _builtins.str
+    """A plain sentence."""
     field: _builtins.str
     """The field it is about, its value and the limit, where there are such."""
     value: _builtins.str
+    """What it was."""
     limit: _builtins.str
+    """What is allowed."""
     def __init__(
         self,
         *,
@@ -2149,6 +2302,7 @@ class ControlDone(_message.Message):
     CONTROL_ID_FIELD_NUMBER: _builtins.int
     POSITION_SAMPLES_FIELD_NUMBER: _builtins.int
     control_id: _builtins.str
+    """As given."""
     position_samples: _builtins.int
     """Where it took effect, in samples at the declared rate."""
     def __init__(
@@ -2174,6 +2328,7 @@ class SessionClosing(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     GRACE_FIELD_NUMBER: _builtins.int
     reason: Global___CloseReason.ValueType
+    """Why."""
     @_builtins.property
     def grace(self) -> _duration_pb2.Duration:
         """How long the stream goes on."""
@@ -2202,9 +2357,13 @@ class StateShare(_message.Message):
     SPEECH_DURATION_FIELD_NUMBER: _builtins.int
     UTTERANCES_FIELD_NUMBER: _builtins.int
     label: _builtins.str
+    """As in AffectEvent.top_label."""
     utterances: _builtins.int
+    """How many."""
     @_builtins.property
-    def speech_duration(self) -> _duration_pb2.Duration: ...
+    def speech_duration(self) -> _duration_pb2.Duration:
+        """Speech of those utterances."""
+
     def __init__(
         self,
         *,
@@ -2262,14 +2421,23 @@ class SessionSummary(_message.Message):
     abstained_share: _builtins.float
     """Share of finals that abstained, 0..1."""
     empty_chunks: _builtins.int
+    """Chunks without data that were ignored."""
     @_builtins.property
-    def audio_duration(self) -> _duration_pb2.Duration: ...
+    def audio_duration(self) -> _duration_pb2.Duration:
+        """Audio heard."""
+
     @_builtins.property
-    def speech_duration(self) -> _duration_pb2.Duration: ...
+    def speech_duration(self) -> _duration_pb2.Duration:
+        """Speech within finals."""
+
     @_builtins.property
-    def finals_by_status(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def finals_by_status(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Keys are names of AffectStatus without the prefix."""
+
     @_builtins.property
-    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateShare]: ...
+    def states(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateShare]:
+        """By top label, for finals with status OK."""
+
     @_builtins.property
     def mean_dimensions(self) -> Global___Dimensions:
         """Means over the scored utterances, weighted by duration."""
@@ -2306,6 +2474,7 @@ class SessionClosed(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     OPEN_UTTERANCE_ID_FIELD_NUMBER: _builtins.int
     reason: Global___CloseReason.ValueType
+    """Why the stream or the session ended."""
     open_utterance_id: _builtins.str
     """Set when an utterance was open and got no final."""
     def __init__(
@@ -2331,9 +2500,13 @@ class Gap(_message.Message):
     AUDIO_START_FIELD_NUMBER: _builtins.int
     AUDIO_END_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def audio_start(self) -> _duration_pb2.Duration: ...
+    def audio_start(self) -> _duration_pb2.Duration:
+        """First missing position."""
+
     @_builtins.property
-    def audio_end(self) -> _duration_pb2.Duration: ...
+    def audio_end(self) -> _duration_pb2.Duration:
+        """First position that exists again."""
+
     def __init__(
         self,
         *,
@@ -2353,6 +2526,8 @@ class GetServerInfoRequest(_message.Message):
     """---------------------------------------------------------------------------------------------
     GetServerInfo
     ---------------------------------------------------------------------------------------------
+
+    Nothing is asked.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2382,6 +2557,7 @@ class Limit(_message.Message):
     name: _builtins.str
     """As the field of `Limits` is named."""
     value: _builtins.int
+    """In the unit below."""
     unit: _builtins.str
     """Such as "ms", "bytes", "count", "Hz"."""
     status: _builtins.str
@@ -2407,11 +2583,15 @@ Global___Limit: _TypeAlias = Limit  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
+    """Bounds of the server or of a stream."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     LIMITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]: ...
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]:
+        """In no order."""
+
     def __init__(
         self,
         *,
@@ -2427,6 +2607,8 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class GetServerInfoResponse(_message.Message):
+    """What this server is."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -2445,8 +2627,11 @@ class GetServerInfoResponse(_message.Message):
     version: _builtins.str
     """The server's version, semantic."""
     min_sample_rate_hz: _builtins.int
+    """Inclusive."""
     max_sample_rate_hz: _builtins.int
+    """Inclusive."""
     max_channels: _builtins.int
+    """Interleaved channels of a stream."""
     transparency_notice: _builtins.str
     """Text to show to people whose voice is analysed (Regulation (EU) 2024/1689 Art. 50), if set."""
     consent_required: _builtins.bool
@@ -2456,15 +2641,25 @@ class GetServerInfoResponse(_message.Message):
         """The first is the default."""
 
     @_builtins.property
-    def encodings(self) -> _containers.RepeatedScalarFieldContainer[Global___AudioEncoding.ValueType]: ...
+    def encodings(self) -> _containers.RepeatedScalarFieldContainer[Global___AudioEncoding.ValueType]:
+        """Those it decodes."""
+
     @_builtins.property
-    def limits(self) -> Global___Limits: ...
+    def limits(self) -> Global___Limits:
+        """Every bound that it enforces."""
+
     @_builtins.property
-    def default_endpointing(self) -> Global___EndpointingConfig: ...
+    def default_endpointing(self) -> Global___EndpointingConfig:
+        """What an unset EndpointingConfig means here."""
+
     @_builtins.property
-    def default_outputs(self) -> Global___OutputConfig: ...
+    def default_outputs(self) -> Global___OutputConfig:
+        """What an unset OutputConfig means here."""
+
     @_builtins.property
-    def features(self) -> _containers.RepeatedScalarFieldContainer[Global___Feature.ValueType]: ...
+    def features(self) -> _containers.RepeatedScalarFieldContainer[Global___Feature.ValueType]:
+        """What is on."""
+
     @_builtins.property
     def refused_roles(self) -> _containers.RepeatedScalarFieldContainer[Global___SubjectRole.ValueType]:
         """Roles refused on analysed channels."""
@@ -2499,6 +2694,8 @@ class AnalyzeUtteranceRequest(_message.Message):
     """---------------------------------------------------------------------------------------------
     AnalyzeUtterance
     ---------------------------------------------------------------------------------------------
+
+    One whole utterance.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -2517,8 +2714,11 @@ class AnalyzeUtteranceRequest(_message.Message):
     channel: _builtins.int
     """Channel to analyse. Required with more than one."""
     language_code: _builtins.str
+    """As in SessionConfig."""
     consent_basis: Global___ConsentBasis.ValueType
+    """As in SessionConfig."""
     subject_role: Global___SubjectRole.ValueType
+    """As in ChannelConfig."""
     model: _builtins.str
     """Name of a model that GetServerInfo lists. Empty: the server's choice."""
     utterance_id: _builtins.str
@@ -2528,7 +2728,9 @@ class AnalyzeUtteranceRequest(_message.Message):
         """Required."""
 
     @_builtins.property
-    def outputs(self) -> Global___OutputConfig: ...
+    def outputs(self) -> Global___OutputConfig:
+        """provisional_interval_ms and progress_interval_ms must be unset."""
+
     def __init__(
         self,
         *,
@@ -2554,6 +2756,8 @@ Global___AnalyzeUtteranceRequest: _TypeAlias = AnalyzeUtteranceRequest  # noqa: 
 
 @_typing.final
 class AnalyzeUtteranceResponse(_message.Message):
+    """Its final event."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
@@ -2595,6 +2799,8 @@ Global___TenantSelector: _TypeAlias = TenantSelector  # noqa: Y015
 
 @_typing.final
 class WatchAffectRequest(_message.Message):
+    """Whose events, from where."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
@@ -2602,11 +2808,15 @@ class WatchAffectRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
+    """Events of one session."""
     start: Global___WatchStart.ValueType
+    """Where to begin."""
     after: _builtins.bytes
     """Cursor of the last event seen. Fallen out of retention: OUT_OF_RANGE with the earliest cursor."""
     @_builtins.property
-    def tenant(self) -> Global___TenantSelector: ...
+    def tenant(self) -> Global___TenantSelector:
+        """Events of every session of the caller's tenant."""
+
     def __init__(
         self,
         *,
@@ -2632,11 +2842,15 @@ Global___WatchAffectRequest: _TypeAlias = WatchAffectRequest  # noqa: Y015
 
 @_typing.final
 class WatchAffectResponse(_message.Message):
+    """One event of a session."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def event(self) -> Global___SessionEvent: ...
+    def event(self) -> Global___SessionEvent:
+        """Always set."""
+
     def __init__(
         self,
         *,

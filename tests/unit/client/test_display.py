@@ -1,0 +1,173 @@
+"""What a user reads: JSON lines, plain lines, the live table, the summary, the picture."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from google.protobuf.json_format import Parse
+from rich.console import Console
+
+from affectstream.commands.display import JsonLines, PlainLines, clock
+from affectstream.commands.live import LiveTable
+from affectstream.commands.playback import Heard
+from affectstream.commands.summary import summary
+from affectstream.timeline import draw_timeline
+from affectstream.v1 import affect_pb2 as pb
+from tests.unit.client.talk import affect_events, closed, final, heard, started
+
+WARNING = pb.Warning(code="AUDIO_CLIPPED", message="some samples are at full scale")
+ABSTAINED = pb.AFFECT_STATUS_ABSTAINED
+
+
+def session() -> list[Heard]:
+    return [
+        started(),
+        heard(pb.SessionEvent(sequence=2, speech_started=pb.SpeechStarted(utterance_id="u1"))),
+        final(0.5, 2.0, "happy", 0.81, arousal=0.83, lag_ms=12.4),
+        heard(pb.SessionEvent(sequence=4, warning=WARNING)),
+        final(61.0, 63.25, "sad", 0.4, status=ABSTAINED, arousal=0.21, lag_ms=30.0),
+        closed(),
+    ]
+
+
+def test_json_lines_parse_back_to_the_same_messages() -> None:
+    out = io.StringIO()
+    display = JsonLines(out)
+    for item in session()[1:]:
+        display.heard(item)
+    lines = out.getvalue().splitlines()
+    assert [Parse(line, pb.SessionEvent()) for line in lines] == [item.event.proto for item in session()[1:]]
+    assert json.loads(lines[1])["affect"]["topLabel"] == "happy"
+    assert out.getvalue().isascii()
+
+
+def test_json_lines_keep_the_resume_token_to_themselves() -> None:
+    out = io.StringIO()
+    item = started()
+    JsonLines(out).heard(item)
+    assert "resumeToken" not in out.getvalue()
+    assert '"sessionId": "call-7"' in out.getvalue()
+    assert item.event.proto.session_started.resume_token == b"secret-token", "the event itself is left alone"
+
+
+def test_plain_lines_say_one_line_for_each_final() -> None:
+    out = io.StringIO()
+    display = PlainLines(out)
+    for item in [*session(), final(70, 71, stage=pb.STAGE_PROVISIONAL)]:
+        display.heard(item)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "session call-7, model affect-test 1.2.3"
+    assert " ".join(lines[1].split()) == (
+        "1 0:00.50-0:02.00 happy 0.81 arousal 0.83 OK hang-over 256 ms lag 12 ms"
+    )
+    assert lines[2] == "warning AUDIO_CLIPPED: some samples are at full scale"
+    assert "ABSTAINED" in lines[3]
+    assert lines[4:] == ["closed: END_OF_AUDIO"]
+
+
+def test_an_event_without_values_shows_none() -> None:
+    out = io.StringIO()
+    PlainLines(out).heard(final(1, 2, "", status=pb.AFFECT_STATUS_INSUFFICIENT_SPEECH, arousal=None))
+    assert "arousal" not in out.getvalue()
+    assert "INSUFFICIENT_SPEECH" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "decimals", "text"),
+    [
+        (0, 2, "0:00.00"),
+        (59.996, 2, "1:00.00"),
+        (61.25, 1, "1:01.2"),
+        (3725.5, 1, "62:05.5"),
+        (9.5, 0, "0:10"),
+    ],
+)
+def test_clock(seconds: float, decimals: int, text: str) -> None:
+    assert clock(seconds, decimals) == text
+
+
+def live_text(items: list[Heard], *, height: int = 30, duration_s: float | None = 70.0) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, height=height, no_color=True)
+    table = LiveTable("talk.wav → 127.0.0.1:1", duration_s, console)
+    for item in items:
+        table.heard(item)
+    table.sent(63.3)
+    table.close()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    return plain[plain.rindex("talk.wav") :]  # what stays on the screen: the last picture
+
+
+def test_the_table_shows_utterances_position_and_state() -> None:
+    text = live_text(session())
+    row = next(line for line in text.splitlines() if "0:00.50-0:02.00" in line)
+    assert row.split()[0] == "1"
+    for part in ("happy", "0.81", "0.83", "OK", "256 ms", "12 ms"):
+        assert part in row
+    assert "model affect-test 1.2.3" in text
+    assert "closed: END_OF_AUDIO" in text
+    assert "1:03.3 / 1:10.0" in text
+    assert "AUDIO_CLIPPED" in text
+
+
+def test_the_table_has_a_column_for_each_dimension_of_the_model() -> None:
+    assert "valence" not in live_text([started(("arousal",))])
+    header = live_text([started(("valence", "arousal", "dominance"))])
+    assert all(name in header for name in ("valence", "arousal", "dominance"))
+
+
+def test_a_long_session_leaves_its_whole_table_behind() -> None:
+    finals = [final(float(i), i + 0.5) for i in range(40)]
+    text = live_text([started(), *finals, closed()], height=12, duration_s=None)
+    assert sum("0:" in line and "angry" in line for line in text.splitlines()) == 40
+    assert " / " not in text, "no length is known, so none is shown"
+
+
+def test_summary_counts_and_measures() -> None:
+    text = summary(
+        [item for item in session() if "affect" in str(item.event.proto.WhichOneof("event"))], 65.0
+    )
+    lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines()}
+    assert text.splitlines()[0] == "2 utterances in 1:05.0 of audio"
+    assert lines["statuses"] == "statuses OK 1, ABSTAINED 1"
+    assert lines["emotions"] == "emotions no clear emotion 2.2 s, happy 1.5 s"
+    assert lines["arousal"] == "arousal 0.21 to 0.83, median 0.52"
+    assert "median 21 ms, largest 30 ms" in lines["lag"]
+    assert "valence" not in lines
+
+
+def test_summary_of_silence() -> None:
+    assert summary([], 3.0) == "0 utterances in 0:03.0 of audio"
+
+
+@pytest.mark.parametrize("count", [0, 1, 60])
+def test_the_picture_is_drawn_whatever_was_heard(tmp_path: Path, count: int) -> None:
+    finals = [
+        final(2.0 * i, 2.0 * i + 1.5, status=ABSTAINED if i % 3 else pb.AFFECT_STATUS_OK)
+        for i in range(count)
+    ]
+    finals += [final(0.1, 0.2, "", status=pb.AFFECT_STATUS_MODEL_ERROR, arousal=None)]
+    path = tmp_path / "timeline.png"
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 16_000 * max(1, 2 * count)).astype(np.float32)
+    draw_timeline(path, noise, 16_000, affect_events(finals), title="A talk", footnote="A note")
+    picture = matplotlib.image.imread(path)
+    assert picture.shape[0] > 900
+    assert picture.shape[1] > 1800
+    assert picture[..., :3].std() > 0.02, "something is drawn"
+
+
+def test_the_picture_colours_an_utterance_by_its_emotion(tmp_path: Path) -> None:
+    def orange(status: pb.AffectStatus.ValueType) -> int:
+        path = tmp_path / "timeline.png"
+        events = affect_events([final(0.5, 3.5, "angry", 1.0, status=status)])
+        draw_timeline(path, np.zeros(64_000, np.float32), 16_000, events, title="", footnote="")
+        rgb = (matplotlib.image.imread(path)[..., :3] * 255).round()
+        return int(np.all(np.abs(rgb - (0xD5, 0x5E, 0x00)) < 3, axis=-1).sum())
+
+    assert orange(pb.AFFECT_STATUS_OK) > 10 * max(orange(ABSTAINED), 1)
