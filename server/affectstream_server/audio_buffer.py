@@ -22,6 +22,11 @@ class AudioBuffer:
         self.end = 0
         """Position after the newest sample."""
 
+    @property
+    def allocated_bytes(self) -> int:
+        """Memory that it holds."""
+        return self._data.nbytes
+
     def append(self, samples: Samples) -> None:
         """Add samples at the end."""
         kept = self.end - self.start

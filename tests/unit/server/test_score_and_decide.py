@@ -1,0 +1,222 @@
+"""One verdict for each utterance, in order, whatever the scorer does; and what each is worth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.scoring.scorer import (
+    ModelFault,
+    ModelInfo,
+    Score,
+    ScorerOverloaded,
+    ScoreTooLate,
+    ScoringError,
+    checked_score,
+    softmax,
+)
+from affectstream_server.stages.decide import TooShort, Verdict, final_event
+from affectstream_server.stages.decode import Samples
+from affectstream_server.stages.score import ScoringQueue
+from affectstream_server.stages.segment import Ended, Trigger
+from affectstream_server.utterance import Utterance
+
+MODEL = ModelInfo(
+    name="m",
+    version="1",
+    labels=("neutral", "happy", "sad", "angry"),
+    dimensions=("arousal",),
+    digest="d",
+    precision="fp32",
+    max_samples=480_000,
+    calibrated=True,
+    embedding_size=2,
+    abstain_below={"happy": 0.9},
+)
+
+
+def utterance(number: int, speech: int = 16_000) -> Utterance:
+    start = number * 100_000
+    bounds = Ended(start, start + 20_000, start + 18_000, speech, start + 22_000, Trigger.SPEECH_ENDED)
+    return Utterance(f"u{number}", "", 0, bounds, np.zeros(20_000, np.int16), clipped=False, decision_ms=4.0)
+
+
+def score(logits: list[float], arousal: float = 0.25) -> Score:
+    values = np.array(logits, np.float32)
+    return checked_score(
+        MODEL,
+        values,
+        np.array([arousal], np.float32),
+        np.array([1, 2], np.float32),
+        compute_ms=2.0,
+        queue_ms=1.0,
+    )
+
+
+class ScriptedScorer:
+    """Answers as a script says: utterance id → seconds to wait, and what then."""
+
+    model = MODEL
+
+    def __init__(self, script: dict[str, tuple[float, Score | Exception]]) -> None:
+        self.script = script
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+
+    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+        assert audio.dtype == np.int16
+        assert timeout_s == 1.0
+        self.asked.append(utterance_id)
+        wait_s, answer = self.script[utterance_id]
+        try:
+            await asyncio.sleep(wait_s)
+        except asyncio.CancelledError:
+            self.cancelled.append(utterance_id)
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        return
+
+
+def queue(scorer: ScriptedScorer, deliver: Callable[[Verdict], None]) -> ScoringQueue:
+    return ScoringQueue(scorer, deadline_ms=1_000, deliver=deliver)
+
+
+async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
+    script: dict[str, tuple[float, Score | Exception]] = {
+        "u0": (0.03, score([1, 0, 0, 0])),
+        "u1": (0.0, ScoreTooLate("late")),
+        "u2": (0.01, score([0, 0, 0, 1])),
+    }
+    verdicts: list[Verdict] = []
+    scoring = queue(ScriptedScorer(script), verdicts.append)
+    for number in range(3):
+        scoring.submit(utterance(number), 250)
+    assert scoring.oldest is not None
+    assert scoring.oldest.utterance_id == "u0"
+    await scoring.drained()
+    assert [v.utterance.utterance_id for v in verdicts] == ["u0", "u1", "u2"]
+    assert isinstance(verdicts[1].failure, ScoreTooLate)
+    assert len(scoring) == 0
+
+
+async def test_too_little_speech_is_not_asked_about() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({})
+    scoring = queue(scorer, verdicts.append)
+    scoring.submit(utterance(0, speech=3_999), 250)
+    await scoring.drained()
+    assert isinstance(verdicts[0].failure, TooShort)
+    assert not scorer.asked
+
+
+async def test_a_scorer_that_breaks_in_a_new_way_still_gives_a_verdict(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    verdicts: list[Verdict] = []
+    scoring = queue(ScriptedScorer({"u0": (0, ValueError("secret detail"))}), verdicts.append)
+    scoring.submit(utterance(0), 250)
+    await scoring.drained()
+    assert isinstance(verdicts[0].failure, ModelFault)
+    assert "secret" not in str(verdicts[0].failure)
+    assert "u0" in caplog.text
+
+
+async def test_closing_cancels_what_is_asked_and_delivers_nothing() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"u0": (10, score([1, 0, 0, 0]))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.submit(utterance(0), 250)
+    await asyncio.sleep(0.01)
+    scoring.close()
+    await asyncio.sleep(0.01)
+    assert scorer.cancelled == ["u0"]
+    assert not verdicts
+
+
+def verdict(answer: Score | ScoringError) -> Verdict:
+    ok = isinstance(answer, Score)
+    return Verdict(utterance(0), answer if ok else None, None if ok else answer, 3.0, 0.0)  # type: ignore[arg-type]
+
+
+def test_an_event_says_all_that_is_known_and_nothing_that_is_not() -> None:
+    event = final_event(verdict(score([0, 0, 0, 5])), MODEL, embedding=False)
+    assert event.status == pb.AFFECT_STATUS_OK
+    assert event.top_label == "angry"
+    assert [e.label for e in event.emotions] == list(MODEL.labels)
+    assert sum(e.probability for e in event.emotions) == pytest.approx(1)
+    assert event.dimensions.arousal == 0.25
+    assert not event.dimensions.HasField("valence")
+    assert not event.dimensions.HasField("dominance")
+    assert not event.embedding
+    assert event.uncertainty.calibrated
+    assert event.timing.hangover_ms == pytest.approx((22_000 - 18_000) / 16)
+    assert (event.timing.decision_ms, event.timing.queue_ms, event.timing.compute_ms) == (4.0, 3.0, 2.0)
+    assert not event.timing.HasField("inference_queue_ms")
+    assert event.quality.speech_ratio == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("logits", "entropy", "margin"),
+    [([0, 0, 0, 0], 1.0, 0.0), ([0, 50, 0, 0], 0.0, 1.0), ([5, 5, -50, -50], 0.5, 0.0)],
+)
+def test_uncertainty_is_between_sure_and_clueless(logits: list[float], entropy: float, margin: float) -> None:
+    event = final_event(verdict(score(logits)), MODEL, embedding=False)
+    assert event.uncertainty.entropy == pytest.approx(entropy, abs=1e-4)
+    assert event.uncertainty.margin == pytest.approx(margin, abs=1e-4)
+
+
+def test_a_label_below_its_threshold_abstains_and_keeps_its_values() -> None:
+    sure = final_event(verdict(score([0, 5, 0, 0])), MODEL, embedding=False)
+    unsure = final_event(verdict(score([0, 1.5, 0, 0])), MODEL, embedding=False)
+    assert sure.status == pb.AFFECT_STATUS_OK
+    assert unsure.status == pb.AFFECT_STATUS_ABSTAINED
+    assert "0.90" in unsure.status_detail
+    assert len(unsure.emotions) == 4
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (TooShort("t"), pb.AFFECT_STATUS_INSUFFICIENT_SPEECH),
+        (ScorerOverloaded("o"), pb.AFFECT_STATUS_OVERLOADED),
+        (ScoreTooLate("l"), pb.AFFECT_STATUS_DEADLINE_EXCEEDED),
+        (ModelFault("f"), pb.AFFECT_STATUS_MODEL_ERROR),
+    ],
+)
+def test_a_failure_has_a_status_a_reason_and_no_values(
+    failure: ScoringError, status: pb.AffectStatus.ValueType
+) -> None:
+    event = final_event(verdict(failure), MODEL, embedding=True)
+    assert (event.status, event.status_detail) == (status, str(failure))
+    assert not event.emotions
+    assert not event.HasField("dimensions")
+    assert not event.HasField("uncertainty")
+    assert event.stage == pb.STAGE_FINAL
+
+
+@pytest.mark.parametrize(
+    ("logits", "arousal", "message"),
+    [
+        ([1.0, 2.0, 3.0], 0.5, "LOGITS has shape"),
+        ([1.0, float("nan"), 0.0, 0.0], 0.5, "not finite"),
+        ([1.0, 0.0, 0.0, 0.0], float("inf"), "not finite"),
+        ([1.0, 0.0, 0.0, 0.0], 1.01, "outside 0..1"),
+    ],
+)
+def test_an_answer_that_cannot_be_right_is_discarded(
+    logits: list[float], arousal: float, message: str
+) -> None:
+    with pytest.raises(ModelFault, match=message):
+        score(logits, arousal)
+
+
+def test_softmax_bears_large_logits() -> None:
+    np.testing.assert_allclose(softmax(np.array([1e4, 1e4, -1e4], np.float32)), [0.5, 0.5, 0.0])
