@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from affectstream.contract import BLOCK_SAMPLES
 
+from affectstream.contract import BLOCK_SAMPLES
 from affectstream_server.audio_buffer import AudioBuffer
 from affectstream_server.stages.decode import Decoder, Samples
 from affectstream_server.stages.detect import CONTEXT_SAMPLES, WINDOW_SAMPLES

@@ -6,7 +6,6 @@ from typing import Final
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server import __version__
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings

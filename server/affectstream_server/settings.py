@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from affectstream.contract import LIMITS
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from affectstream.contract import LIMITS
 
 ENV_PREFIX = "AFFECTSTREAM_"
 RESERVED_ENV = frozenset({"AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.timeline import duration
 

@@ -6,8 +6,9 @@ count of samples at the declared rate.
 
 from __future__ import annotations
 
-from affectstream.contract import SAMPLE_RATE_HZ
 from google.protobuf.duration_pb2 import Duration
+
+from affectstream.contract import SAMPLE_RATE_HZ
 
 NS_PER_S = 1_000_000_000
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from affectstream.v1 import affect_pb2 as pb
 
+from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.scoring.scorer import (
     ModelInfo,
     Score,

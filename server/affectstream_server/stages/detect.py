@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 import onnxruntime
-from affectstream.contract import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 from numpy.typing import NDArray
 
+from affectstream.contract import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 from affectstream_server.stages.decode import Samples
 
 CONTEXT_SAMPLES: Final = 64

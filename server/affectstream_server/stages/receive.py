@@ -8,7 +8,6 @@ from typing import Final
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
-
 from affectstream_server.errors import InvalidRequest, NotServed, Refused
 from affectstream_server.settings import Settings
 from affectstream_server.stages.decode import AudioFormat, Encoding

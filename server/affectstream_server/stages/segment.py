@@ -12,7 +12,6 @@ from enum import Enum
 from typing import Final
 
 from affectstream.contract import BLOCK_SAMPLES
-
 from affectstream_server.settings import EndpointingSettings
 from affectstream_server.timeline import samples_of_ms
 
