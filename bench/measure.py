@@ -1,0 +1,98 @@
+"""Runs in alternation: a fresh server and a driver for each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bench.figures import an_hour
+from bench.job import Job, Run
+from bench.machine import Cores, on_core
+from bench.report import Report
+from bench.scenario import Scenario
+from bench.server import Server
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_LONGEST_LINE_BYTES: Final = 1 << 24
+
+
+class MeasurementFailed(Exception):
+    """A driver could not do its job; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """``rounds`` rounds over all scenarios, with the speech of some files."""
+
+    scenarios: Sequence[Scenario]
+    rounds: int
+    talks: Sequence[Path]
+    cores: Cores
+
+    async def fill(self, report: Report, console: Console) -> None:
+        """Run everything and tell of it. Raises `ServerFailed` and `MeasurementFailed`."""
+        total = self.rounds * len(self.scenarios)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=total)
+            for number, scenario in enumerate(self.rounds * tuple(self.scenarios)):
+
+                def advance(share: float, done: int = number) -> None:
+                    bar.update(task, completed=done + share)
+
+                bar.update(task, description=scenario.name)
+                run = await self._run(scenario, advance)
+                report.add(scenario, run)
+                console.print(f"run {number + 1} of {total}  {_in_short(scenario, run)}")
+
+    async def _run(self, scenario: Scenario, progress: Callable[[float], None]) -> Run:
+        async with Server(scenario.kind, self.cores.server) as server:
+            talks = tuple(str(path.resolve()) for path in self.talks)
+            job = Job(scenario, server.address, server.pid, talks)
+            return await drive(job, self.cores.driver, progress)
+
+
+async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -> Run:
+    """Run a driver process on ``core``; ``progress`` gets 0..1. Raises `MeasurementFailed`."""
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "bench.driver")
+    with on_core(core):
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=_ROOT, stdin=pipe, stdout=pipe, limit=_LONGEST_LINE_BYTES
+        )
+    assert process.stdin is not None  # noqa: S101 - pipes were asked for
+    assert process.stdout is not None  # noqa: S101
+    run: Run | None = None
+    try:
+        process.stdin.write(job.to_json().encode())
+        process.stdin.close()
+        async for text in process.stdout:
+            line = json.loads(text)
+            if "progress" in line:
+                progress(line["progress"])
+            elif "error" in line:
+                raise MeasurementFailed(f"{job.scenario.name}: {line['error']}")
+            else:
+                run = line["run"]
+        code = await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if run is None:
+        raise MeasurementFailed(f"{job.scenario.name}: the driver ended with code {code}")
+    return run
+
+
+def _in_short(scenario: Scenario, run: Run) -> str:
+    cpu = an_hour(run["server_cpu_s"], run["audio_s"])
+    finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind == "service" else ""
+    return f"{scenario.name}: {cpu:.1f} CPU-s an audio hour{finals}"

@@ -1,0 +1,143 @@
+"""All figures of a bench, as a table for people and as a document for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.table import Table
+
+from bench.account import LAGS
+from bench.figures import figures, passed
+from bench.job import Run
+from bench.scenario import Scenario
+
+SCHEMA: Final = 1
+"""Grows when a key of the document changes its meaning or goes."""
+
+_LATE_MS: Final = 5.0
+_BUSY_SHARE: Final = 0.8
+
+Figures = dict[str, Any]
+
+
+@dataclass
+class Report:
+    """Collects runs, scenario by scenario."""
+
+    command: str
+    speech: str
+    pinning: str
+    versions: dict[str, str]
+    runs: dict[Scenario, list[Run]] = field(default_factory=dict)
+
+    def add(self, scenario: Scenario, run: Run) -> None:
+        """One more run of a scenario."""
+        self.runs.setdefault(scenario, []).append(run)
+
+    def document(self) -> Figures:
+        """What is written to latest.json."""
+        found = [figures(scenario, runs, self._floor_of(scenario)) for scenario, runs in self.runs.items()]
+        return {
+            "schema": SCHEMA,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": self.command,
+            "versions": self.versions,
+            "pinning": self.pinning,
+            "speech": self.speech,
+            "passed": all(passed(one) for one in found),
+            "configurations": found,
+        }
+
+    def _floor_of(self, scenario: Scenario) -> Sequence[Run]:
+        for other, runs in self.runs.items():
+            same = (other.streams, other.frame_ms) == (scenario.streams, scenario.frame_ms)
+            if same and other.kind == "floor" and scenario.kind == "service":
+                return runs
+        return ()
+
+
+def write(document: Figures, path: Path) -> None:
+    """Write the document whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def tables(document: Figures) -> tuple[Table, Table]:
+    """What it costs, one row a scenario; and how long it takes, one row a figure of each scenario."""
+    cost = Table("", "CPU-s an audio hour", "x floor", "KiB a stream", "finals", "other work")
+    times = Table("ms", "count", "p50", "p95", "p99", "p99.9", "max")
+    for shown in (cost, times):
+        for column in shown.columns[1:]:
+            column.justify = "right"
+    for one in document["configurations"]:
+        cost.add_row(
+            one["name"],
+            _spread(one["cpu_s_per_audio_hour"], 1),
+            _median(one.get("floor_ratio"), 2),
+            _median(one["rss_kib_per_stream"], 0),
+            _finals(one),
+            f"{_median(one['others_cpu_share'], 1)} cores",
+        )
+        times.add_section()
+        times.add_row(f"[bold]{one['name']}")
+        for label, figure in _times_of(one).items():
+            if figure["count"]:
+                columns = (figure[key] for key in ("p50", "p95", "p99", "p99.9", "max"))
+                times.add_row(label, str(figure["count"]), *map(_ms, columns))
+    cost.caption = "median (least-most of the runs); other work: what else the machine did meanwhile"
+    times.caption = "all streams and runs merged"
+    return cost, times
+
+
+def warnings(document: Figures) -> list[str]:
+    """Why figures may say less of the server than they seem to, and what failed."""
+    said = []
+    for one in document["configurations"]:
+        late_ms, busy = one["driver"]["lateness_ms"]["p99"], one["driver"]["cpu_share"]["max"]
+        if busy > _BUSY_SHARE:
+            said.append(f"{one['name']}: the driver used {busy:.0%} of its core; it may be the bottleneck")
+        if late_ms is not None and late_ms > _LATE_MS:
+            said.append(
+                f"{one['name']}: the driver was {late_ms:.1f} ms late at p99; latencies hold that too"
+            )
+        drift_ms = max(abs(drift) for drift in one["clock_drift_ms"]["runs"])
+        if drift_ms > 1:
+            said.append(f"{one['name']}: the wall clock moved by {drift_ms:.1f} ms; lags are off by as much")
+        if not passed(one):
+            faults = one["faults"] or ["no utterance was found"]
+            said.append(f"{one['name']}: FAILED, {len(faults)} faults, the first: {faults[0]}")
+    return said
+
+
+def _times_of(one: Figures) -> Figures:
+    lags = {name: one[name] for name in LAGS if name in one}
+    return lags | {
+        "event loop probe": one["loop_probe_ms"],
+        "  without streams": one["loop_probe_idle_ms"],
+        "driver late": one["driver"]["lateness_ms"],
+    }
+
+
+def _spread(value: Figures, digits: int) -> str:
+    return f"{value['median']:.{digits}f} ({value['min']:.{digits}f}-{value['max']:.{digits}f})"
+
+
+def _median(value: Figures | None, digits: int) -> str:
+    return f"{value['median']:.{digits}f}" if value else "-"
+
+
+def _ms(time_ms: float) -> str:
+    return f"{time_ms:.1f}" if time_ms < 100 else f"{time_ms:.0f}"
+
+
+def _finals(one: Figures) -> str:
+    finals = one.get("finals")
+    return f"{finals['delivered']} of {finals['declared']}" if finals else "-"

@@ -1,0 +1,100 @@
+"""One call of the driver: sends each frame when it is released, and keeps what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+
+import grpc
+
+from bench.scenario import Schedule
+from bench.talks import CONFIG, END_OF_AUDIO
+
+METHOD = "/affectstream.v1.AffectService/StreamAffect"
+
+
+class Stream:
+    """Stream number ``number``, sending ``talk`` in a loop from the request at ``first``.
+
+    The schedule's clock is `time.monotonic_ns`. Requests and responses stay bytes: events are few, and
+    parsing can wait until nothing is timed any more.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, number: int, schedule: Schedule, talk: list[bytes], first: int
+    ) -> None:
+        self.number = number
+        self.received: list[tuple[int, bytes]] = []
+        """Responses and when they came."""
+        self.lateness_ns: array[int] = array("q")
+        """Of each frame due in the window: handed to gRPC after it could have been."""
+        self.blocked_frames = 0
+        """Frames that fell due while gRPC still held back the one before: the server did not read."""
+        self.failure = ""
+        self._channel = channel
+        self._schedule = schedule
+        self._talk = talk
+        self._first = first
+        self._released = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def release(self, frame: int) -> None:
+        """Frame ``frame``, counted from 0, is due; the first one opens the call."""
+        self._released = frame + 1
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        elif self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def finished(self, timeout_s: float) -> None:
+        """Wait for the call's end; one that is not over in time is cancelled and a failure."""
+        if self._task is not None:
+            _, late = await asyncio.wait([self._task], timeout=timeout_s)
+            if late:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+                self.failure = f"not over {timeout_s:.0f} s after the end of its audio"
+
+    async def _run(self) -> None:
+        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
+        call = method()
+        reader = asyncio.get_running_loop().create_task(self._read(call))
+        try:
+            await self._write(call)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the call is over; its status says why
+        except asyncio.CancelledError:
+            call.cancel()
+            await asyncio.wait([reader])
+            raise
+        await reader
+
+    async def _write(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        await call.write(CONFIG)
+        talk, frames = self._talk, self._schedule.scenario.frames
+        start_ns, end_ns = self._schedule.window_ns
+        free_ns = 0
+        for frame in range(frames):
+            while self._released <= frame:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+            due_ns = self._schedule.due_ns(self.number, frame)
+            if start_ns <= due_ns < end_ns:
+                self.blocked_frames += free_ns > due_ns
+                self.lateness_ns.append(time.monotonic_ns() - max(due_ns, free_ns))
+            await call.write(talk[(self._first + frame) % len(talk)])
+            free_ns = time.monotonic_ns()
+        await call.write(END_OF_AUDIO)
+        await call.done_writing()
+
+    async def _read(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        try:
+            async for response in call:
+                self.received.append((time.monotonic_ns(), response))
+        except (grpc.aio.AioRpcError, asyncio.CancelledError):
+            pass  # looked at below: a call that the server ends early raises in either place
+        code = await call.code()
+        if code is not grpc.StatusCode.OK:
+            self.failure = f"{code.name}: {await call.details()}"

@@ -1,0 +1,157 @@
+"""The bench as people run it: real processes, a few seconds, every final."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main, parser, scenarios
+from bench.account import LAGS
+from bench.machine import Gauge, on_core, versions
+from bench.server import Server, ServerFailed
+
+LIVENESS_MS = 5_000
+"""No answer is later than this on a machine that works at all, however busy."""
+
+TIMES = {"count", "p50", "p95", "p99", "p99.9", "max", "run_p50", "run_p99", "histogram"}
+OF_EVERY_CONFIGURATION = {
+    *("name", "kind", "streams", "frame_ms", "seconds", "runs"),
+    *("cpu_s_per_audio_hour", "rss_kib_per_stream", "loop_probe_ms", "loop_probe_idle_ms", "driver"),
+    *("others_cpu_share", "load_1min", "clock_drift_ms", "faults"),
+}
+OF_THE_SERVICE = {*LAGS, "model_s_per_audio_hour", "finals", "floor_ratio"}
+VERSIONS = {
+    *("python", "affectstream", "grpcio", "protobuf", "numpy", "onnxruntime"),
+    *("commit", "cpu", "cores", "kernel"),
+}
+
+
+@pytest.fixture
+def bundled_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AFFECTSTREAM_AUDIO", raising=False)
+
+
+@pytest.mark.usefixtures("bundled_speech")
+def test_two_streams_for_a_few_seconds(tmp_path: Path) -> None:
+    output = tmp_path / "latest.json"
+    options = ["--streams", "2", "--seconds", "3", "--runs", "1", "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *options], capture_output=True, text=True, timeout=55, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bundled sample" in done.stdout
+    assert "core" in done.stdout
+    document = json.loads(output.read_text(encoding="utf-8"))
+    assert document["passed"]
+    assert document["versions"].keys() == VERSIONS
+    assert {"date", "command", "pinning", "speech"} <= document.keys()
+    service, floor = document["configurations"]
+    assert service.keys() == OF_EVERY_CONFIGURATION | OF_THE_SERVICE
+    assert floor.keys() == OF_EVERY_CONFIGURATION
+    assert service["finals"]["share"] == 1.0
+    assert service["finals"]["declared"] >= 2
+    for name in LAGS:
+        assert service[name].keys() == TIMES
+    assert service["client_lag_ms"]["count"] >= 1
+    assert service["client_lag_ms"]["max"] < LIVENESS_MS
+    assert service["driver"]["lateness_ms"]["count"] == 2 * 150
+    assert service["driver"]["lateness_ms"]["max"] < LIVENESS_MS
+    assert service["cpu_s_per_audio_hour"]["median"] > 0
+
+
+@pytest.mark.usefixtures("bundled_speech")
+def test_a_server_that_refuses_to_start_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AFFECTSTREAM_SCORING__NO_SUCH_KEY", "1")
+    output = tmp_path / "latest.json"
+    assert main(["--streams", "1", "--seconds", "1", "--runs", "1", "--output", str(output)]) == 2
+    assert "no_such_key" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_audio_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--streams", "1", "--seconds", "1", "--runs", "1", "--output", str(tmp_path / "latest.json")]
+    assert main([*options, "--audio", str(tmp_path / "none.wav")]) == 2
+    assert "none.wav: cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [["--streams", "0"], ["--frame-ms", "1001"], ["--seconds", "nan"], ["--runs", "many"]]
+)
+def test_options_out_of_range_are_refused_by_name(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+    assert options[0] in capsys.readouterr().err
+
+
+def test_scenarios_are_every_pair_each_with_its_floor() -> None:
+    def names(*options: str) -> list[str]:
+        return [one.name for one in scenarios(parser().parse_args(options))]
+
+    assert names() == [
+        *("service 10 × 20 ms", "floor 10 × 20 ms"),
+        *("service 100 × 20 ms", "floor 100 × 20 ms"),
+        *("service 100 × 100 ms", "floor 100 × 100 ms"),
+    ]
+    assert names("--streams", "5", "6", "--frame-ms", "20", "40", "--no-floor") == [
+        *("service 5 × 20 ms", "service 5 × 40 ms", "service 6 × 20 ms", "service 6 × 40 ms")
+    ]
+    assert names("--streams", "5", "5", "--no-floor") == ["service 5 × 20 ms"]
+
+
+def test_versions_are_known() -> None:
+    found = versions()
+    assert found.keys() == VERSIONS
+    assert all(found[name] for name in VERSIONS - {"commit"})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot pin processes")
+def test_a_process_is_pinned_and_the_one_that_starts_it_is_not() -> None:
+    before = os.sched_getaffinity(0)
+    core = max(before)
+    with on_core(core):
+        child = subprocess.run(
+            [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert child.stdout.strip() == f"{{{core}}}"
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_gauge_reads_cpu_time_and_memory() -> None:
+    gauge = Gauge(os.getpid())
+    before = gauge.read()
+    while gauge.read().cpu_s - before.cpu_s < 0.02:
+        sum(range(10_000))
+    after = gauge.read()
+    assert after.at_s > before.at_s
+    assert after.rss_kib > 1_000
+
+
+async def test_a_server_is_ready_inside_and_gone_after() -> None:
+    async with Server("floor", None) as server:
+        host, _, port = server.address.rpartition(":")
+        assert host == "127.0.0.1"
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+        await writer.wait_closed()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))
+
+
+async def test_a_server_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFECTSTREAM_CONFIG", "/no/such/file.yaml")
+    with pytest.raises(ServerFailed, match=r"ended before it was ready\n.*/no/such/file\.yaml"):
+        async with Server("service", None):
+            pass
