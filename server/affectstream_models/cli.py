@@ -28,6 +28,14 @@ class Command:
 
 
 COMMANDS = (
+    Command("build", "affectstream_models.engine", "models", "compile MERaLiON-SER to a TensorRT engine"),
+    Command("export", "affectstream_models.export", "models", "write MERaLiON-SER as an ONNX graph"),
+    Command(
+        "render",
+        "affectstream_models.repository",
+        "models",
+        "write MERaLiON-SER's folder of the Triton repository",
+    ),
     Command(
         "train", "affectstream_models.train", "models", "train the embedded model from a folder of audio"
     ),

@@ -67,9 +67,9 @@ def build(request: Request, backend: Backend, say: Say) -> PlanRecord:
     engine_plan.require_writable(request.folder, 2 * request.onnx.stat().st_size)
     speech = speech_windows(request.speech, request.windows, facts.window_samples)
     say(f"building for TensorRT {here.tensorrt} on {here.gpu} ({here.architecture}): some minutes\n")
-    known_timings = request.timing_cache.read_bytes() if request.timing_cache.exists() else b""
+    known_timings = request.timing_cache.read_bytes() if request.timing_cache.is_file() else b""
     plan, timings = backend.build(request.onnx, facts.window_samples, known_timings, say)
-    request.timing_cache.write_bytes(timings)
+    _keep(request.timing_cache, timings, say)
     say(f"comparing with the float32 graph on {len(speech)} windows of speech: this one runs on the CPU\n")
     reference = run_onnx(request.reference, speech)
     parity = require_parity(
@@ -88,6 +88,14 @@ def build(request: Request, backend: Backend, say: Say) -> PlanRecord:
     )
     engine_plan.install(request.folder, plan, record)
     return record
+
+
+def _keep(timing_cache: Path, timings: bytes, say: Say) -> None:
+    """Timings only make the next build faster, so a build does not fail for them."""
+    try:
+        timing_cache.write_bytes(timings)
+    except OSError as error:
+        say(f"{timing_cache}: timings not kept ({error.strerror}); the next build takes as long\n")
 
 
 def _check_pair(request: Request) -> engine_graph.Facts:
@@ -127,6 +135,10 @@ def require_parity(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `affectstream-models build`."""
+    parser.description = (
+        "Compile an exported graph of MERaLiON-SER to a TensorRT engine, compare it with float32 on real "
+        "speech, and install it. Run it inside the image where the engine will serve."
+    )
     parser.add_argument("--onnx", type=Path, help="typed graph: export --precision bf16 --audio float32")
     parser.add_argument("--reference", type=Path, help="float32 graph of the same weights")
     parser.add_argument("--speech", type=Path, help=f"folder of 16 kHz mono speech (else {AUDIO_ENV})")

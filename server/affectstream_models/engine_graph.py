@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from affectstream import contract
 from onnx import TensorProto
 
+from affectstream import contract
 from affectstream_models.errors import ModelsError
 from affectstream_models.export import OUTPUTS
 
@@ -18,7 +18,7 @@ BATCHES: Final = (1, 8, 32)
 """Batch sizes that an engine has a profile for."""
 
 _OPERATORS: Final = (
-    "Add Cast Clip Concat Conv Div Erf Expand Gelu Gemm GroupNormalization InstanceNormalization "
+    "Add Cast Clip Concat Conv Div Erf Gelu Gemm GroupNormalization InstanceNormalization "
     "LayerNormalization Log MatMul Max Mul Pad Pow Reciprocal ReduceMax ReduceMean ReduceSum Relu Reshape "
     "Shape Sigmoid Slice Softmax Split Sqrt Squeeze Sub Transpose Unsqueeze"
 )
@@ -63,11 +63,11 @@ def check(path: Path) -> Facts:
     Raises:
         GraphError: for the first check that fails.
     """
+    if not path.is_file():
+        raise GraphError(f"{path}: no such file; write it with `affectstream-models export`")
     try:
         onnx.checker.check_model(str(path), full_check=True)
         graph = onnx.load(path)
-    except FileNotFoundError as error:
-        raise GraphError(f"{path}: no such file; write it with `affectstream-models export`") from error
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise GraphError(f"{path}: not a valid ONNX file ({reason}); export it again") from error

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from affectstream import contract
-
 from affectstream_models.errors import ModelsError
 
 PLAN: Final = "model.plan"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from affectstream import contract
 
+from affectstream import contract
 from affectstream_models.engine_graph import BATCHES
 from affectstream_models.engine_plan import REBUILD, Platform
 from affectstream_models.errors import ModelsError

@@ -19,9 +19,9 @@ from typing import Any, Final, Literal
 import onnx
 import onnx_ir
 import torch
-from affectstream import contract
 from torch import Tensor, nn
 
+from affectstream import contract
 from affectstream_models.errors import ModelsError
 from affectstream_models.meralion import PRODUCT_DTYPES, MeralionSer, Precision
 from affectstream_models.meralion_card import NAME, VERSION, card_sha256
@@ -195,6 +195,7 @@ def _require_space(folder: Path, model_bytes: int) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `affectstream-models export`."""
+    parser.description = "Write a MERaLiON-SER checkpoint as an ONNX graph whose types say its precision."
     parser.add_argument("out", type=Path, help="the .onnx file to write")
     parser.add_argument(
         "--checkpoint", default=HUB_ID, help="folder, .safetensors file or hub id (%(default)s)"

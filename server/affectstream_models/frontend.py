@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from affectstream.contract import SAMPLE_RATE_HZ
 from torch import Tensor, nn
 from torch.nn import functional
+
+from affectstream.contract import SAMPLE_RATE_HZ
 
 FFT_SAMPLES = 400
 HOP_SAMPLES = 160

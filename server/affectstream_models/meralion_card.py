@@ -11,7 +11,6 @@ import tomllib
 from typing import Any, Final
 
 from affectstream import contract
-
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION, PUBLISHED_PARAMETERS, MeralionConfig
 
 NAME: Final = "meralion_ser"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from affectstream.contract import EMOTIONS, SAMPLE_RATE_HZ
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from affectstream.contract import EMOTIONS, SAMPLE_RATE_HZ
 from affectstream_models.frontend import FFT_SAMPLES, HOP_SAMPLES, LogMel
 from affectstream_models.meralion_config import MeralionConfig
 from affectstream_models.meralion_hub import CheckpointError, locate

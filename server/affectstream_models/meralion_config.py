@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from affectstream.contract import DIMENSIONS, EMOTIONS
 from torch import Tensor
 
+from affectstream.contract import DIMENSIONS, EMOTIONS
 from affectstream_models.frontend import HOP_SAMPLES
 
 HUB_ID: Final = "MERaLiON/MERaLiON-SER-v1"

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from affectstream import contract
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from affectstream import contract
 from affectstream_models.export import OUTPUTS
 from affectstream_models.meralion import MeralionSer
 from affectstream_models.meralion_config import MeralionConfig, MeralionOutput

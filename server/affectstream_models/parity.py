@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from affectstream import contract
 
+from affectstream import contract
 from affectstream_models.errors import ModelsError
 from affectstream_models.meralion_card import card
 

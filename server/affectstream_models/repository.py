@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from affectstream import contract
-
 from affectstream_models.engine_graph import BATCHES
 from affectstream_models.engine_plan import REBUILD
 from affectstream_models.errors import ModelsError
@@ -227,6 +226,9 @@ padding is part of the function. {contract.DIMS.name} are {", ".join(contract.DI
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `affectstream-models render`."""
+    parser.description = (
+        "Write MERaLiON-SER's folder of the Triton repository from the contract and the card."
+    )
     parser.add_argument(
         "--repository", type=Path, default=Path("triton_repo"), help="model repository (%(default)s)"
     )

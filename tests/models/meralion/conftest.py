@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from affectstream_models.export import ExportOptions, export
 
+from affectstream_models.export import ExportOptions, export
 from tests.models.meralion.helpers import SMALL, Samples, lively
 
 Exported = Callable[..., Path]

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save_file
+
 from affectstream.contract import EMOTIONS
 from affectstream_models.meralion import MeralionSer
 from affectstream_models.meralion_config import MeralionConfig
-from safetensors.torch import save_file
 
 Samples = npt.NDArray[np.int16]
 

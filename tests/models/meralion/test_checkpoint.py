@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from affectstream.contract import EMOTIONS
 from affectstream_models import meralion_checkpoint
 from affectstream_models.errors import ModelsError
+from affectstream_models.frontend import LogMel
 from affectstream_models.meralion import MeralionSer
 from affectstream_models.meralion_config import PUBLISHED_PARAMETERS, PUBLISHED_TENSORS
 from affectstream_models.meralion_hub import CheckpointError
-from safetensors.torch import save_file
-
 from tests.models.meralion.helpers import (
     CONFIG_JSON,
     PREPROCESSOR_JSON,
@@ -161,7 +162,7 @@ def test_a_front_end_in_reduced_precision_is_refused(
 ) -> None:
     """TF32 keeps ten bits of mantissa: rounding the basis so is what its products would see."""
 
-    class Reduced(meralion_checkpoint.LogMel):
+    class Reduced(LogMel):
         def __init__(self, bands: int) -> None:
             super().__init__(bands)
             self.basis.copy_((self.basis * 2**10).round() / 2**10)
@@ -172,7 +173,9 @@ def test_a_front_end_in_reduced_precision_is_refused(
 
 
 def test_nothing_of_the_checkpoint_is_executed(tmp_path: Path, tensors: Tensors) -> None:
-    folder = save_checkpoint(tmp_path, tensors, config={**CONFIG_JSON, "auto_map": {"AutoModel": "modeling.X"}})
+    folder = save_checkpoint(
+        tmp_path, tensors, config={**CONFIG_JSON, "auto_map": {"AutoModel": "modeling.X"}}
+    )
     (folder / "modeling.py").write_text("raise SystemExit('remote code ran')")
     MeralionSer.from_checkpoint(folder, config=SMALL)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from affectstream_models.meralion_config import MeralionConfig
 
+from affectstream_models.meralion_config import MeralionConfig
 from tests.models.meralion.helpers import SMALL, lively
 
 transformers = pytest.importorskip("transformers", reason="needs transformers==5.23.0 beside torch")

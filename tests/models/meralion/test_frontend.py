@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from affectstream_models.frontend import LogMel, dft_basis, mel_filters
 
+from affectstream_models.frontend import LogMel, dft_basis, mel_filters
 from tests.models.meralion.helpers import Samples
 
 WINDOW = 480_000

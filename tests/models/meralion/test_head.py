@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from affectstream_models.meralion_config import MeralionConfig
 
+from affectstream_models.meralion_config import MeralionConfig
 from tests.models.meralion.helpers import SMALL, lively
 
 A = npt.NDArray[np.float64]

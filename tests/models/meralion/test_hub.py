@@ -7,11 +7,11 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from huggingface_hub import errors
+
 from affectstream_models.meralion import MeralionSer
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION
 from affectstream_models.meralion_hub import CheckpointError, locate
-from huggingface_hub import errors
-
 from tests.models.meralion.helpers import SMALL, lively, save_checkpoint, with_decoder
 
 
@@ -44,7 +44,10 @@ def refused_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> str:
         (hub_error(errors.RepositoryNotFoundError, "404"), "no such repository, or HF_TOKEN may not read it"),
         (hub_error(errors.RemoteEntryNotFoundError, "404"), "has no config.json"),
         (hub_error(errors.HfHubHTTPError, "500\nserver"), "cannot fetch config.json: 500 server"),
-        (OSError(28, "No space left on device"), "cannot fetch config.json: [Errno 28] No space left on device"),
+        (
+            OSError(28, "No space left on device"),
+            "cannot fetch config.json: [Errno 28] No space left on device",
+        ),
     ],
     ids=["no network", "wrong revision", "gated", "no repository", "no file", "server error", "no space"],
 )
@@ -81,11 +84,11 @@ def test_once_cached_it_loads_without_a_network(tmp_path: Path, monkeypatch: pyt
     """The hub's own cache layout, its library offline, and no preprocessor config in it."""
     cache = tmp_path / "cache"
     repository = cache / ("models--" + HUB_ID.replace("/", "--"))
-    save_checkpoint(repository / "snapshots" / PINNED_REVISION, with_decoder(lively(SMALL)), preprocessor=None)
+    save_checkpoint(
+        repository / "snapshots" / PINNED_REVISION, with_decoder(lively(SMALL)), preprocessor=None
+    )
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
     MeralionSer.from_checkpoint(HUB_ID, config=SMALL)
     with pytest.raises(CheckpointError, match="not cached and the hub is out of reach"):
         MeralionSer.from_checkpoint(HUB_ID, config=SMALL, revision="0" * 40)
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+
 from affectstream_models.meralion_triton import TritonTarget
 
 
