@@ -24,6 +24,7 @@ class Trigger(Enum):
 
     SPEECH_ENDED = "SPEECH_ENDED"
     MAX_DURATION = "MAX_DURATION"
+    CLIENT_FLUSH = "CLIENT_FLUSH"
     AUDIO_STALLED = "AUDIO_STALLED"
     END_OF_AUDIO = "END_OF_AUDIO"
 
@@ -95,6 +96,8 @@ class Segmenter:
         """Samples decided on so far."""
         self.is_open = False
         """An utterance is declared started and not ended."""
+        self.min_speech = endpointing.min_speech
+        """Speech needed before an utterance is declared; raised while the agent speaks."""
 
     @property
     def keep_from(self) -> int:
@@ -103,6 +106,21 @@ class Segmenter:
             return self._start
         onset = self._onset if self._onset >= 0 else self.position
         return max(self._floor, onset - self._rules.pre_roll)
+
+    def preview(self) -> Ended | None:
+        """The utterance as it will be if the silence heard now holds; None while its end is not heard."""
+        if not self.is_open or self.position - self._speech_end < max(1, self._rules.post_roll):
+            return None
+        return self._ended(self.position, Trigger.SPEECH_ENDED)
+
+    def so_far(self, position: int) -> Ended | None:
+        """The open utterance up to ``position``, for a provisional score; None if none is open."""
+        return self._ended(position, Trigger.SPEECH_ENDED) if self.is_open else None
+
+    def jump(self, position: int) -> None:
+        """Audio up to ``position`` does not exist. No utterance may be open."""
+        self.position = self._floor = position
+        self._onset = -1
 
     def push(self, probability: float) -> Sequence[Boundary]:
         """Take the next block's speech probability; returns what was decided, usually nothing."""
@@ -128,7 +146,7 @@ class Segmenter:
                 self._speech = 0
             self._speech += BLOCK_SAMPLES
             self._speech_end = self.position
-            if self._speech >= self._rules.min_speech:
+            if self._speech >= self.min_speech:
                 start = max(self._floor, self._onset - self._rules.pre_roll)
                 return (self._open(start, continues=False),)
         elif self._onset >= 0 and self.position - self._speech_end >= self._rules.hangover:
@@ -142,19 +160,22 @@ class Segmenter:
         return Started(start, self._onset, continues)
 
     def _end(self, decidable_at: int, trigger: Trigger) -> Ended:
+        ended = self._ended(decidable_at, trigger)
+        self.is_open = False
+        self._onset = -1
+        self._floor = ended.audio_end
+        return ended
+
+    def _ended(self, decidable_at: int, trigger: Trigger) -> Ended:
         audio_end = min(decidable_at, self._speech_end + self._rules.post_roll)
-        ended = Ended(
+        return Ended(
             audio_start=self._start,
             audio_end=audio_end,
             speech_end=min(self._speech_end, audio_end),
-            speech_samples=self._speech,
+            speech_samples=min(self._speech, audio_end - self._start),
             decidable_at=decidable_at,
             trigger=trigger,
         )
-        self.is_open = False
-        self._onset = -1
-        self._floor = audio_end
-        return ended
 
     def _cut_if_long(self, block_start: int, probability: float) -> Sequence[Boundary]:
         length = self.position - self._start

@@ -222,7 +222,9 @@ class _TriggerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trigger.Value
     TRIGGER_AUDIO_STALLED: _Trigger.ValueType  # 5
     """No audio came for stall_ms of wall clock, or audio_paused."""
     TRIGGER_END_OF_AUDIO: _Trigger.ValueType  # 6
-    """end_of_audio."""
+    """end_of_audio, or the server shuts down."""
+    TRIGGER_PAUSE: _Trigger.ValueType  # 7
+    """Provisional: a pause was heard and speech went on."""
 
 class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
     """Why an utterance ended, or why a provisional event was sent."""
@@ -239,7 +241,9 @@ TRIGGER_CLIENT_FLUSH: Trigger.ValueType  # 4
 TRIGGER_AUDIO_STALLED: Trigger.ValueType  # 5
 """No audio came for stall_ms of wall clock, or audio_paused."""
 TRIGGER_END_OF_AUDIO: Trigger.ValueType  # 6
-"""end_of_audio."""
+"""end_of_audio, or the server shuts down."""
+TRIGGER_PAUSE: Trigger.ValueType  # 7
+"""Provisional: a pause was heard and speech went on."""
 Global___Trigger: _TypeAlias = Trigger  # noqa: Y015
 
 class _Stage:
@@ -2269,7 +2273,9 @@ class Warning(_message.Message):
     code: _builtins.str
     """Stable, upper case, such as "AUDIO_CLIPPED"."""
     message: _builtins.str
-    """A plain sentence."""
+    """A plain sentence. Codes in use: AUDIO_CORRUPT, AUDIO_WHILE_PAUSED, CHANNEL_NOT_ANALYSED,
+    CONTROL_WITHOUT_EFFECT, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE.
+    """
     field: _builtins.str
     """The field it is about, its value and the limit, where there are such."""
     value: _builtins.str
@@ -2414,6 +2420,8 @@ class SessionSummary(_message.Message):
     PEAK_UTTERANCE_ID_FIELD_NUMBER: _builtins.int
     ABSTAINED_SHARE_FIELD_NUMBER: _builtins.int
     EMPTY_CHUNKS_FIELD_NUMBER: _builtins.int
+    SPECULATIONS_USED_FIELD_NUMBER: _builtins.int
+    SPECULATIONS_DROPPED_FIELD_NUMBER: _builtins.int
     utterances: _builtins.int
     """Utterances declared, and those with a final of each status."""
     peak_utterance_id: _builtins.str
@@ -2422,6 +2430,10 @@ class SessionSummary(_message.Message):
     """Share of finals that abstained, 0..1."""
     empty_chunks: _builtins.int
     """Chunks without data that were ignored."""
+    speculations_used: _builtins.int
+    """Finals whose score was begun before the endpoint and used."""
+    speculations_dropped: _builtins.int
+    """Scores begun before an endpoint that did not come, because speech went on."""
     @_builtins.property
     def audio_duration(self) -> _duration_pb2.Duration:
         """Audio heard."""
@@ -2454,10 +2466,12 @@ class SessionSummary(_message.Message):
         peak_utterance_id: _builtins.str = ...,
         abstained_share: _builtins.float | None = ...,
         empty_chunks: _builtins.int = ...,
+        speculations_used: _builtins.int = ...,
+        speculations_dropped: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "mean_dimensions", b"mean_dimensions", "speech_duration", b"speech_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "empty_chunks", b"empty_chunks", "finals_by_status", b"finals_by_status", "mean_dimensions", b"mean_dimensions", "peak_utterance_id", b"peak_utterance_id", "speech_duration", b"speech_duration", "states", b"states", "utterances", b"utterances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "empty_chunks", b"empty_chunks", "finals_by_status", b"finals_by_status", "mean_dimensions", b"mean_dimensions", "peak_utterance_id", b"peak_utterance_id", "speculations_dropped", b"speculations_dropped", "speculations_used", b"speculations_used", "speech_duration", b"speech_duration", "states", b"states", "utterances", b"utterances"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
