@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import grpc
 
-from affectstream import errors, status
+from affectstream import errors, status, writing
 from affectstream.config import StreamConfig
 from affectstream.decode import decode
 from affectstream.events import Event, SessionStarted
@@ -17,11 +17,13 @@ from affectstream.pcm import chunks, to_bytes
 from affectstream.timeouts import Timeouts, finite
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1.affect_pb2_grpc import AffectServiceStub
+from affectstream.writing import Call
 
 if TYPE_CHECKING:
     from affectstream.pcm import Pcm
 
-    Call = grpc.aio.StreamStreamCall[pb.StreamAffectRequest, pb.StreamAffectResponse]
+
+STATUS_S: Final = 1.0
 
 
 class AffectStream:
@@ -111,6 +113,7 @@ class AffectStream:
             StreamClosed: the stream has ended, by `end` or by the server without an error.
             AffectStreamError: the server ended the call with an error.
         """
+        self._check_open()
         data = to_bytes(pcm, self._config.audio)
         async with self._write_lock:
             for chunk in chunks(data, self._config.audio):
@@ -129,7 +132,10 @@ class AffectStream:
                 return
             await self._write(pb.StreamAffectRequest(control=pb.Control(end_of_audio=pb.EndOfAudio())))
             self._ended = True
-            await self._open_call.done_writing()
+            try:
+                await writing.close(self._open_call)
+            except writing.WriteFailed:
+                raise await self._failure(self._open_call) from None
         if self._reading is not None:
             self._reading.reschedule(self._idle_deadline())
 
@@ -159,14 +165,20 @@ class AffectStream:
             raise RuntimeError("the stream is not open: use `async with`")
         return self._call
 
+    def _check_open(self) -> Call:
+        call = self._open_call
+        if self._ended or self._finished:
+            raise errors.StreamClosed("the stream has ended: no more audio can be sent")
+        return call
+
     async def _open(self, call: Call) -> SessionStarted:
         config = pb.StreamAffectRequest(config=self._config.to_proto())
         try:
             async with asyncio.timeout(finite(self._timeouts.connect_s)):
-                await call.write(config)
+                await writing.write(call, config)
         except TimeoutError:
             raise status.connect_error(self._target, "timed out") from None
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except writing.WriteFailed:
             raise await self._failure(call, connecting=True) from None
         try:
             async with asyncio.timeout(finite(self._timeouts.session_start_s)):
@@ -186,14 +198,12 @@ class AffectStream:
         raise errors.ProtocolError(f"{self._target} did not begin with session_started")
 
     async def _write(self, request: pb.StreamAffectRequest) -> None:
-        call = self._open_call
-        if self._ended or self._finished:
-            raise errors.StreamClosed("the stream has ended: no more audio can be sent")
+        call = self._check_open()
         try:
-            await call.write(request)
+            await writing.write(call, request)
         except asyncio.CancelledError:
             _raise_cancelled()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except writing.WriteFailed:
             raise await self._failure(call) from None
 
     async def _read(self) -> pb.StreamAffectResponse | None:
@@ -228,9 +238,16 @@ class AffectStream:
 
     async def _failure(self, call: Call, *, connecting: bool = False) -> errors.AffectStreamError:
         """Why the call ended, as an error of the tree."""
-        code, text = await call.code(), await call.details() or ""
+        closed = errors.StreamClosed("the server has closed the stream: its last events say why")
+        try:
+            # The status comes after the last event was read; a caller that sends and does not read
+            # must not wait for it.
+            async with asyncio.timeout(STATUS_S):
+                code, text = await call.code(), await call.details() or ""
+        except TimeoutError:
+            return closed
         if code == grpc.StatusCode.OK:
-            return errors.StreamClosed("the server has closed the stream: its last events say why")
+            return closed
         error = status.to_error(code, text, await call.trailing_metadata())
         if connecting and isinstance(error, errors.ServerUnavailable) and not error.reason:
             return status.connect_error(self._target, text)

@@ -152,7 +152,7 @@ async def test_raw_input_is_cut_into_frames() -> None:
 
 
 async def test_raw_input_that_ends_within_a_sample_is_an_error() -> None:
-    with pytest.raises(InputError, match="3 bytes are left, one sample of every channel has 4"):
+    with pytest.raises(InputError, match="every channel has 4 bytes, the last had 3"):
         await from_pipe(bytes(403), AudioFormat(channel_count=2), 100)
 
 

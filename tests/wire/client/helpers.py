@@ -14,7 +14,6 @@ import grpc
 from google.protobuf.json_format import Parse
 
 from affectstream.v1 import affect_pb2 as pb
-from affectstream.v1 import affect_pb2_grpc
 
 Call = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[pb.StreamAffectRequest]
@@ -25,21 +24,19 @@ Handler = Callable[[Requests, Call], Awaitable[None]]
 async def odd_server(handler: Handler) -> AsyncIterator[str]:
     """A server whose StreamAffect is `handler`; gives its HOST:PORT."""
 
-    class Service(affect_pb2_grpc.AffectServiceServicer):
-        async def StreamAffect(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
-            await handler(request_iterator, context)
+    async def stream_affect(requests: Any, call: Any) -> None:
+        await handler(requests, call)
 
-        async def GetServerInfo(self, _request: Any, context: Any) -> Any:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
-
-        async def AnalyzeUtterance(self, _request: Any, context: Any) -> Any:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
-
-        async def WatchAffect(self, _request: Any, context: Any) -> None:  # type: ignore[override]
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
-
+    method = grpc.stream_stream_rpc_method_handler(
+        stream_affect,
+        request_deserializer=pb.StreamAffectRequest.FromString,
+        response_serializer=pb.StreamAffectResponse.SerializeToString,
+    )
+    service = pb.DESCRIPTOR.services_by_name["AffectService"].full_name
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    affect_pb2_grpc.add_AffectServiceServicer_to_server(Service(), server)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {"StreamAffect": method}),)
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

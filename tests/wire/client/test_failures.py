@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from affectstream import AffectClient, Progress, SessionStarted, StreamConfig, Timeouts, errors
+from affectstream import AffectClient, Progress, SessionClosed, SessionStarted, StreamConfig, Timeouts, errors
 from affectstream.v1 import affect_pb2 as pb
 from tests.support.wire import running_server
 from tests.wire.client.helpers import STARTED, Call, Requests, odd_server, response
@@ -114,15 +114,18 @@ async def test_finals_that_never_come_are_given_up() -> None:
                 await call.write(STARTED)
         await asyncio.sleep(30)
 
-    async with odd_server(stuck) as address, AffectClient(address, timeouts=SHORT) as client:
-        async with client.stream() as stream:
-            reading = asyncio.create_task(_drain(stream))
-            await asyncio.sleep(SHORT.idle_s * 1.5)
-            assert not reading.done(), "there is no limit while audio may still come"
-            begun = time.monotonic()
-            await stream.end()
-            with pytest.raises(errors.TimedOut, match=r"nothing for 0\.5 s after the end of audio"):
-                await reading
+    async with (
+        odd_server(stuck) as address,
+        AffectClient(address, timeouts=SHORT) as client,
+        client.stream() as stream,
+    ):
+        reading = asyncio.create_task(_drain(stream))
+        await asyncio.sleep(SHORT.idle_s * 1.5)
+        assert not reading.done(), "there is no limit while audio may still come"
+        begun = time.monotonic()
+        await stream.end()
+        with pytest.raises(errors.TimedOut, match=r"nothing for 0\.5 s after the end of audio"):
+            await reading
     assert time.monotonic() - begun < SHORT.idle_s * 5
 
 
@@ -151,6 +154,56 @@ async def test_an_error_while_sending_is_the_servers() -> None:
             for _ in range(1_000):
                 await stream.send(bytes(640))
                 await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED])
+async def test_a_call_that_ends_while_audio_is_sent_keeps_its_events_and_its_status(
+    status: grpc.StatusCode,
+) -> None:
+    async def end(requests: Requests, call: Call) -> None:
+        await anext(requests)
+        await call.write(STARTED)
+        await asyncio.sleep(0.005)
+        await call.write(response(2, session_closed=pb.SessionClosed(reason=pb.CLOSE_REASON_DRAIN)))
+        if status is not grpc.StatusCode.OK:
+            await call.abort(status, "enough")
+
+    async def talk(client: AffectClient) -> tuple[BaseException | None, list[Any], BaseException | None]:
+        """What the sender was told, the events, and what the reader was told."""
+        async with client.stream() as stream:
+            events: list[Any] = []
+            sending = asyncio.create_task(_forever(stream))
+            read_error: BaseException | None = None
+            try:
+                async for event in stream:
+                    events.append(event)  # noqa: PERF401  what came before an error counts
+            except errors.AffectStreamError as error:
+                read_error = error
+            (sent_error,) = await asyncio.gather(sending, return_exceptions=True)
+            return sent_error, events, read_error
+
+    async with odd_server(end) as address, AffectClient(address) as client:
+        for _ in range(30):
+            sent_error, events, read_error = await talk(client)
+            assert [type(event) for event in events] == [SessionStarted, SessionClosed]
+            if status is grpc.StatusCode.OK:
+                assert isinstance(sent_error, errors.StreamClosed)
+                assert read_error is None
+            else:
+                assert isinstance(sent_error, (errors.PermissionDenied, errors.StreamClosed))
+                assert isinstance(read_error, errors.PermissionDenied)
+
+
+async def test_one_that_sends_and_does_not_read_is_told_in_time() -> None:
+    async def end(requests: Requests, call: Call) -> None:
+        await anext(requests)
+        await call.write(STARTED)
+        await call.write(response(2, session_closed=pb.SessionClosed(reason=pb.CLOSE_REASON_DRAIN)))
+
+    async with odd_server(end) as address, AffectClient(address) as client, client.stream() as stream:
+        with pytest.raises(errors.StreamClosed):
+            await asyncio.wait_for(_forever(stream), 5)
+        assert [type(event) for event in await _drain(stream)] == [SessionStarted, SessionClosed]
 
 
 async def test_a_server_that_closes_early_without_an_error() -> None:

@@ -85,13 +85,14 @@ class Player:
         Raises:
             AffectStreamError: the stream failed.
             InputError: the source failed.
+            BrokenPipeError: nobody reads what the display writes.
         """
         try:
             async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._send())
                 await self._receive()
                 sender.cancel()  # the server closed the stream before the audio ended
-        except* (AffectStreamError, InputError) as group:
+        except* (AffectStreamError, InputError, BrokenPipeError) as group:
             raise _cause(group) from None
 
     async def _send(self) -> None:

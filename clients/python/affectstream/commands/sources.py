@@ -198,8 +198,8 @@ class StdinSource:
             yield bytes(pending[:whole])
         if whole != len(pending) and not self._stopped:
             raise InputError(
-                f"standard input ended within a sample: {len(pending) - whole} bytes are left, "
-                f"one sample of every channel has {frame_bytes}; are --encoding and --channels right?"
+                f"standard input ended within a sample: one of every channel has {frame_bytes} bytes, "
+                f"the last had {len(pending) - whole}; are --encoding and --channels right?"
             )
 
     def stop(self) -> None:

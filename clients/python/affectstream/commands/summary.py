@@ -24,7 +24,8 @@ def summary(finals: list[Heard], audio_s: float) -> str:
         audio_s: Length of the audio that was sent, in seconds.
     """
     events = [heard.event for heard in finals if isinstance(heard.event, AffectEvent)]
-    lines = [f"{len(events)} utterances in {clock(audio_s, 1)} of audio"]
+    count = "1 utterance" if len(events) == 1 else f"{len(events)} utterances"
+    lines = [f"{count} in {clock(audio_s, 1)} of audio"]
     if not events:
         return lines[0]
     statuses = Counter(name_of(event.status) for event in events)
