@@ -217,7 +217,7 @@ def run(args: argparse.Namespace, say: Callable[[str], Any] = sys.stderr.write) 
     """Loads, exports and names what was written; errors rise as `ModelsError`."""
     say(f"reading {args.checkpoint}\n")
     model = MeralionSer.from_checkpoint(args.checkpoint, revision=args.revision)
-    say(f"exporting at {args.precision}: half a minute or so\n")
+    say(f"exporting at {args.precision}: half a minute to two\n")
     options = ExportOptions(precision=args.precision, audio=args.audio, opset=args.opset)
     export(model, args.out, options)
     say(f"wrote {args.out}\n")

@@ -76,10 +76,15 @@ def scorer(model: MeralionSer, device: str) -> Scorer:
     if device == "cpu":
         return _eager(model)
     torch.cuda.set_device(device)
-    # Both products and convolutions in true float32 where they are float32: see `frontend`.
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    use_true_float32()
     return GraphedModel(model.set_precision("bf16").to(device), model.config.window_samples)
+
+
+def use_true_float32() -> None:
+    """Float32 products and convolutions of this process without TF32: the front end's quiet bins need it."""
+    # Not the newer per-operator settings: torch's compiler reads these, and refuses a mixture.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _eager(model: MeralionSer) -> Scorer:
