@@ -11,9 +11,10 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import psutil
+import pytest
 import soundfile
 
-from affectstream import AffectClient
+from affectstream import AffectClient, errors
 from tests.support.speech import sample_talk
 from tests.wire.client.helpers import finish, run_cli, start_cli
 
@@ -83,3 +84,22 @@ async def test_serve_says_when_it_is_ready_and_drains_on_sigterm() -> None:
         assert (await client.server_info()).models
     process.send_signal(signal.SIGTERM)
     assert (await finish(process)).status == 0
+
+
+async def test_a_server_that_freezes_is_noticed() -> None:
+    """Keepalive: the peer neither answers nor closes. The client's own limits are 10 and 5 s."""
+    process = await start_cli("serve", "--address", "127.0.0.1:0")
+    assert process.stdout is not None
+    address = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().split()[-1]
+    quick = (("grpc.keepalive_time_ms", 1_000), ("grpc.http2.ping_timeout_ms", 1_000))
+    try:
+        async with AffectClient(address, options=quick) as client, client.stream() as stream:
+            os.kill(process.pid, signal.SIGSTOP)
+            with pytest.raises(errors.ServerUnavailable, match="connection to the server was lost"):
+                async with asyncio.timeout(10):
+                    await anext(stream)
+                    await anext(stream)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.send_signal(signal.SIGTERM)
+        await finish(process)
