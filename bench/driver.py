@@ -33,7 +33,7 @@ _CONNECT_S: Final = 10.0
 _PRIME_S: Final = 15.0
 _IDLE_PROBES: Final = 20
 _IDLE_PROBE_S: Final = 0.025
-_PROBE_S: Final = 0.25
+PROBE_S: Final = 0.25
 """Rare enough that its cost does not show."""
 _END_S: Final = 30.0
 
@@ -126,7 +126,7 @@ class Driver:
         start_ns, end_ns = schedule.window_ns
         await until(start_ns)
         start = self._bound()
-        probes = await probe.ask(start_ns, end_ns, _PROBE_S)
+        probes = await probe.ask(start_ns, end_ns, PROBE_S)
         await until(end_ns)
         return start, self._bound(), probes
 

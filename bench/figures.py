@@ -64,6 +64,7 @@ def figures(scenario: Scenario, runs: Sequence[Run], floor: Sequence[Run] = ()) 
         "seconds": scenario.seconds,
         "runs": len(runs),
         "cpu_s_per_audio_hour": spread(cpu),
+        "server_cpu_share": spread([run["server_cpu_s"] / scenario.seconds for run in runs]),
         "rss_kib_per_stream": spread(
             [(run["rss_kib"] - run["rss_idle_kib"]) / scenario.streams for run in runs]
         ),

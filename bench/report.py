@@ -22,6 +22,7 @@ SCHEMA: Final = 1
 
 _LATE_MS: Final = 5.0
 _BUSY_SHARE: Final = 0.8
+_FULL_SHARE: Final = 0.9
 
 Figures = dict[str, Any]
 
@@ -104,6 +105,10 @@ def warnings(document: Figures) -> list[str]:
         late_ms, busy = one["driver"]["lateness_ms"]["p99"], one["driver"]["cpu_share"]["max"]
         if busy > _BUSY_SHARE:
             said.append(f"{one['name']}: the driver used {busy:.0%} of its core; it may be the bottleneck")
+        if (used := one["server_cpu_share"]["max"]) > _FULL_SHARE:
+            said.append(
+                f"{one['name']}: the server used {used:.0%} of a core: audio waits, at a cost not seen"
+            )
         if late_ms is not None and late_ms > _LATE_MS:
             said.append(
                 f"{one['name']}: the driver was {late_ms:.1f} ms late at p99; latencies hold that too"

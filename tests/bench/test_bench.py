@@ -5,24 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from bench.__main__ import main, parser, scenarios
 from bench.account import LAGS
+from bench.driver import PROBE_S
+from bench.histogram import Histogram
+from bench.job import Job
 from bench.machine import Gauge, on_core, versions
+from bench.measure import drive
+from bench.scenario import Scenario
 from bench.server import Server, ServerFailed
 
 LIVENESS_MS = 5_000
 """No answer is later than this on a machine that works at all, however busy."""
 
+STALL_S = 0.8
+
 TIMES = {"count", "p50", "p95", "p99", "p99.9", "max", "run_p50", "run_p99", "histogram"}
 OF_EVERY_CONFIGURATION = {
     *("name", "kind", "streams", "frame_ms", "seconds", "runs"),
-    *("cpu_s_per_audio_hour", "rss_kib_per_stream", "loop_probe_ms", "loop_probe_idle_ms", "driver"),
+    *(
+        "cpu_s_per_audio_hour",
+        "server_cpu_share",
+        "rss_kib_per_stream",
+        "loop_probe_ms",
+        "loop_probe_idle_ms",
+        "driver",
+    ),
     *("others_cpu_share", "load_1min", "clock_drift_ms", "faults"),
 }
 OF_THE_SERVICE = {*LAGS, "model_s_per_audio_hour", "finals", "floor_ratio"}
@@ -155,3 +172,32 @@ async def test_a_server_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ServerFailed, match=r"ended before it was ready\n.*/no/such/file\.yaml"):
         async with Server("service", None):
             pass
+
+
+async def test_a_stalled_server_shows_in_full(tmp_path: Path) -> None:
+    """A closed loop would ask again only after the stall, and read next to nothing."""
+    speech = tmp_path / "silence.wav"
+    soundfile.write(speech, np.zeros(16_000, np.int16), 16_000)
+    scenario = Scenario(streams=2, seconds=3.0, warmup_s=0.5, kind="floor")
+    stalls: list[asyncio.Task[None]] = []
+
+    async def stall(pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(STALL_S)
+        os.kill(pid, signal.SIGCONT)
+
+    async with Server("floor", None) as server:
+
+        def stall_within_the_window(share: float) -> None:
+            if share > 0.4 and not stalls:
+                stalls.append(asyncio.create_task(stall(server.pid)))
+
+        job = Job(scenario, server.address, server.pid, (str(speech),))
+        run = await drive(job, None, stall_within_the_window)
+        await asyncio.gather(*stalls)
+    assert stalls
+    assert run["faults"] == []
+    longest_ms = Histogram.decode(run["histograms"]["loop_probe_ms"]).percentile_ms(100.0)
+    assert longest_ms is not None
+    assert longest_ms > (STALL_S - PROBE_S) * 1_000 * 0.9
+    assert longest_ms < LIVENESS_MS

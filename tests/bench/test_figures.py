@@ -31,6 +31,7 @@ def test_cost_and_memory_of_three_runs() -> None:
         "max": 24.0,
         "runs": [18.0, 20.0, 24.0],
     }
+    assert found["server_cpu_share"]["runs"] == [0.36, 0.4, 0.48]
     assert found["rss_kib_per_stream"]["runs"] == [200.0, 300.0, 200.0]
     assert found["model_s_per_audio_hour"]["median"] == 5.0
     assert found["finals"] == {"declared": 15, "delivered": 15, "share": 1.0, "statuses": {"OK": 15}}

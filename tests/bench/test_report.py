@@ -72,6 +72,13 @@ def test_a_late_driver_and_a_fault_are_told() -> None:
     assert failed == "service 100 × 20 ms: FAILED, 1 faults, the first: run 2, stream 3: UNAVAILABLE: gone"
 
 
+def test_a_full_server_is_told() -> None:
+    made = made_report()
+    made.add(SERVICE, made_run(cpu_s=4.8))
+    (full,) = report.warnings(made.document())
+    assert "the server used 96% of a core" in full
+
+
 def test_a_busy_driver_and_a_moving_clock_are_told() -> None:
     made = made_report()
     run = made_run()
