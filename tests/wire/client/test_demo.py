@@ -68,7 +68,7 @@ async def test_a_server_that_does_not_start_is_explained(tmp_path: Path) -> None
         done = await run_cli("demo", "--out", tmp_path)
     finally:
         del os.environ["AFFECTSTREAM_NO_SUCH_SETTING"]
-    assert done.status == 2
+    assert done.status == 1
     assert done.err.startswith("affectstream demo: the server ended with status ")
     assert str(tmp_path / "server.log") in done.err
     assert done.err.count("\n") == 1

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from affectstream.commands import InputError
+from affectstream.errors import ServerUnavailable
 
 READY_S: Final = 60.0
 STOP_S: Final = 15.0
@@ -26,7 +26,7 @@ async def local_server(log: Path) -> AsyncIterator[str]:
         log: Where its messages go.
 
     Raises:
-        InputError: it did not become ready; names the log.
+        ServerUnavailable: it did not become ready.
     """
     with log.open("wb") as messages:
         process = await asyncio.create_subprocess_exec(
@@ -51,8 +51,8 @@ async def _ready(process: asyncio.subprocess.Process, log: Path) -> str:
                     return ready.group(1).decode()
             status = await process.wait()
     except TimeoutError:
-        raise InputError(f"the server was not ready within {READY_S:g} s; its messages: {log}") from None
-    raise InputError(f"the server ended with status {status}{_last_line(log)}; its messages: {log}")
+        raise ServerUnavailable(f"the server was not ready within {READY_S:g} s") from None
+    raise ServerUnavailable(f"the server ended with status {status}{_last_line(log)}")
 
 
 def _last_line(log: Path) -> str:
