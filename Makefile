@@ -1,6 +1,7 @@
 # Everything happens in .venv* folders of this checkout; nothing global is touched.
 # make demo        set up, then stream a talk through the service and draw what it heard
 # make demo AUDIO=my.wav
+# make demo TRITON=1      the same through a real Triton
 # make test        set up, then lint, types and all tests
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
@@ -9,24 +10,30 @@ TORCH ?= torch==2.13.0
 
 RUN := .venv/bin
 MODELS := .venv-models/bin
+TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-service test-models lint bench quality stubs wheel extras clean
+.PHONY: help setup demo triton triton-setup test test-service test-models lint bench quality stubs wheel extras clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: .venv/.dev .venv-models/.ready ## Make both environments
 
-demo: .venv/.runtime ## Stream the sample talk, or AUDIO=file, and draw a timeline
+demo: .venv/.runtime $(if $(TRITON),.venv/.triton triton-setup) ## Stream the sample talk, or AUDIO=file, and draw a timeline
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/affectstream demo $(if $(AUDIO),--audio "$(AUDIO)")
+	@$(if $(TRITON),$(RUN)/python tools/triton/run.py -- )$(RUN)/affectstream demo $(if $(AUDIO),--audio "$(AUDIO)")
+
+triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU until Ctrl-C
+	@$(RUN)/python tools/triton/run.py
+
+triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
 test: lint test-service test-models ## Set up, lint, check types and run every test
 
-test-service: .venv/.dev ## Tests of the service, the client and the tools
+test-service: .venv/.dev triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
 	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu $(PYTEST_FLAGS)
@@ -55,7 +62,7 @@ extras: wheel ## Install each extra alone in a clean environment and run it
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/check_extras.sh
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models dist runs bench/results quality/results
+	rm -rf .venv .venv-models .venv-triton-bin .venv-triton-models dist runs bench/results quality/results
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -71,7 +78,25 @@ clean: ## Remove what was made here
 
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,dev]'
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,triton,dev]'
+	@touch $@
+
+.venv/.triton: .venv/.runtime
+	@echo "== installing Triton's client into .venv"
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[cli,plot,triton]'
+	@touch $@
+
+.venv-triton-bin/.ready:
+	@echo "== installing Triton's binary into .venv-triton-bin (60 MB)"
+	@test -x .venv-triton-bin/bin/python || $(PYTHON) -m venv .venv-triton-bin
+	@.venv-triton-bin/bin/python -m pip install $(PIP_FLAGS) --no-deps nvidia-pytriton==0.7.0
+	@touch $@
+
+.venv-triton-models/.ready: $(MODELS_SOURCES)
+	@echo "== making .venv-triton-models, where Triton's models run"
+	@test -x $(TRITON_MODELS)/python || $(PYTHON) -m venv .venv-triton-models
+	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt numpy onnxruntime
+	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) --no-deps -e .
 	@touch $@
 
 .venv-models/.ready: $(MODELS_SOURCES)

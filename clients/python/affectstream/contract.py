@@ -49,6 +49,10 @@ DIMS: Final = Tensor("DIMS", "FP32", (-1,))
 EMBEDDING: Final = Tensor("EMBEDDING", "FP32", (-1,))
 """The layer before the heads, for a user's own probe; not a speaker embedding."""
 
+BUCKETS_SAMPLES: Final = (16_000, 32_000, 64_000, 128_000, 256_000, 480_000)
+"""Lengths that AUDIO is padded to on its way to an inference server whose model takes any length:
+few shapes batch together and are compiled or planned once."""
+
 METADATA_PREFIX: Final = "affectstream."
 """Keys of a model's metadata start with this; see `METADATA_KEYS`."""
 METADATA_KEYS: Final = (
