@@ -75,6 +75,7 @@ class Trigger(IntEnum):
     CLIENT_FLUSH = 4
     AUDIO_STALLED = 5
     END_OF_AUDIO = 6
+    PAUSE = 7
 
 
 class Stage(IntEnum):
