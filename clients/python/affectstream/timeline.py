@@ -32,6 +32,8 @@ _UNSURE: Final[dict[str, Any]] = {
     "linewidth": 0,
 }
 _COLUMNS: Final = 2400
+_LABELLED: Final = 30
+"""Points that have room for their value."""
 
 Axes = Any
 """matplotlib has no types."""
@@ -105,6 +107,8 @@ def _spans(axes: Axes, finals: Sequence[AffectEvent], duration_s: float) -> None
         axes.plot(
             [start_s, end_s], [top * 0.985] * 2, color=shade, linewidth=5, solid_capstyle="butt", zorder=4
         )
+        if event.duration.seconds < fits_s / 4:
+            continue
         wide = event.duration.seconds >= fits_s
         label = (event.top_label if event.status == AffectStatus.OK else "unsure") if wide else ""
         axes.text(
@@ -166,6 +170,8 @@ def _levels(axes: Axes, finals: Sequence[AffectEvent]) -> None:
                 markersize=6,
                 zorder=5,
             )
+            if len(given) > _LABELLED:
+                continue
             axes.annotate(
                 f"{value:.2f}",
                 (middle, value),
