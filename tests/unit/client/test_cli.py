@@ -185,6 +185,24 @@ def test_info_names_what_an_extra_lacks(monkeypatch: pytest.MonkeyPatch) -> None
     assert extras["plot"]["missing"] == ["matplotlib", "rich"], "plot includes cli"
 
 
+def test_the_demo_says_that_it_needs_the_server(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    status, said = fails(capsys, "demo")
+    assert status == 2
+    assert said == (
+        'affectstream demo: onnxruntime is not installed; it comes with: pip install "affectstream[server]"\n'
+    )
+
+
 def test_a_server_is_described_for_people() -> None:
     info = ServerInfo.from_proto(
         pb.GetServerInfoResponse(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from affectstream.client import AffectClient
 from affectstream.commands import missing_extra
 from affectstream.commands.display import model_name
+from affectstream.commands.info import missing_packages
 from affectstream.commands.local_server import local_server
 from affectstream.commands.playback import Display, Heard, Player, ctrl_c, run_async
 from affectstream.commands.sources import FileSource, check_channels
@@ -57,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
         import matplotlib  # noqa: F401  better said before the talk than after it
     except ImportError as error:
         raise missing_extra("plot", error.name) from None
+    lacking = missing_packages("server")
+    if lacking:
+        raise missing_extra("server", ", ".join(sorted(lacking)))
     if args.audio is not None:
         return _run(args, args.audio, args.audio.name)
     with as_file(files("affectstream") / "samples" / "talk.flac") as talk:

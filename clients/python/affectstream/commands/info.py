@@ -68,12 +68,12 @@ def local_info() -> dict[str, object]:
         "extras": {
             name: {"installed": not missing, "missing": missing}
             for name in sorted(metadata.metadata("affectstream").get_all("Provides-Extra") or [])
-            for missing in [sorted(_missing(name))]
+            for missing in [sorted(missing_packages(name))]
         },
     }
 
 
-def _missing(extra: str) -> set[str]:
+def missing_packages(extra: str) -> set[str]:
     """Packages that an extra names and that are not installed; extras may name other extras of ours."""
     lacking: set[str] = set()
     for requirement in metadata.requires("affectstream") or []:
@@ -82,7 +82,7 @@ def _missing(extra: str) -> set[str]:
             continue
         own = re.match(r"affectstream\[([\w,-]+)\]", package)
         if own:
-            lacking.update(*(_missing(name) for name in own.group(1).split(",")))
+            lacking.update(*(missing_packages(name) for name in own.group(1).split(",")))
             continue
         name = re.split(r"[^\w.-]", package.strip(), maxsplit=1)[0]
         try:
