@@ -43,7 +43,7 @@ figures:
   event loop probe             a health check every 250 ms; what it takes more than without streams is
                                how far behind the server's event loop is
   KiB a stream                 resident memory with the streams less that before them, over the streams
-                               (noise below some 50 streams)
+                               (shown from 50 streams on; noise below)
   driver late                  from when a frame was due to when it was sent; the lags hold it too
 
 exit codes: 0 all finals delivered; 1 a final was missing or double, or a stream failed; 2 nothing measured

@@ -23,6 +23,8 @@ SCHEMA: Final = 1
 _LATE_MS: Final = 5.0
 _BUSY_SHARE: Final = 0.8
 _FULL_SHARE: Final = 0.9
+_MEMORY_STREAMS: Final = 50
+"""With fewer, what the server happens to give back to the system hides what the streams hold."""
 
 Figures = dict[str, Any]
 
@@ -83,7 +85,7 @@ def tables(document: Figures) -> tuple[Table, Table]:
             one["name"],
             _spread(one["cpu_s_per_audio_hour"], 1),
             _median(one.get("floor_ratio"), 2),
-            _median(one["rss_kib_per_stream"], 0),
+            _median(one["rss_kib_per_stream"], 0) if one["streams"] >= _MEMORY_STREAMS else "-",
             _finals(one),
             f"{_median(one['others_cpu_share'], 1)} cores",
         )
