@@ -28,6 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to listen (default: 127.0.0.1:50551; port 0: a free one)",
     )
     parser.add_argument(
+        "--triton",
+        metavar="HOST:PORT",
+        help="let models behind this Triton score (its gRPC port, usually 8001)",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="the model behind Triton, NAME or NAME:VERSION (default: affect_embedded)",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="check the settings, print them as YAML, and stop"
     )
 
@@ -37,7 +47,14 @@ def run(args: argparse.Namespace) -> int:
     path = args.config or (
         Path(os.environ["AFFECTSTREAM_CONFIG"]) if os.environ.get("AFFECTSTREAM_CONFIG") else None
     )
-    overrides = {"server": {"address": args.address}} if args.address else {}
+    overrides: dict[str, dict[str, str]] = {}
+    for section, key, value in (
+        ("server", "address", args.address),
+        ("triton", "address", args.triton),
+        ("triton", "model", args.model),
+    ):
+        if value:
+            overrides.setdefault(section, {})[key] = value
     try:
         settings = load(path, overrides=overrides)
     except SettingsError as error:

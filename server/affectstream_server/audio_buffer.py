@@ -51,6 +51,13 @@ class AudioBuffer:
             self._offset += position - self.start
             self.start = position
 
+    def jump(self, position: int) -> None:
+        """Forget everything and go on at ``position``, at or after the end."""
+        if position < self.end:
+            raise IndexError(f"{position} is before {self.end}")
+        self._offset = 0
+        self.start = self.end = position
+
     def _move(self, needed: int) -> None:
         kept = self.view(self.start, self.end)
         size = _SMALLEST

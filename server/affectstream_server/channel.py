@@ -9,6 +9,7 @@ import numpy as np
 
 from affectstream.contract import BLOCK_SAMPLES
 from affectstream_server.audio_buffer import AudioBuffer
+from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder, Samples
 from affectstream_server.stages.detect import CONTEXT_SAMPLES, WINDOW_SAMPLES
 from affectstream_server.stages.segment import Boundary, Ended, Segmenter, Trigger
@@ -16,28 +17,42 @@ from affectstream_server.utterance import Opened, Utterance
 
 _SILENCE: Final[Samples] = np.zeros(WINDOW_SAMPLES, np.int16)
 
+Decided = Sequence[Opened | Utterance]
+
 
 class Channel:
     """Decoded audio waits here for the detector, and from there for the endpoint.
 
-    ``slot`` is the channel's place in the detector. All positions are samples at 16 kHz.
+    ``slot`` is the channel's place in the detector; None where the caller detects speech. All positions
+    are samples at 16 kHz.
     """
 
-    def __init__(self, index: int, slot: int, decoder: Decoder, segmenter: Segmenter, id_prefix: str) -> None:
+    def __init__(
+        self,
+        index: int,
+        slot: int | None,
+        decoder: Decoder,
+        segmenter: Segmenter | CallerSegmenter,
+        id_prefix: str,
+    ) -> None:
         self.index = index
         self.slot = slot
+        self.segmenter = segmenter
         self._decoder = decoder
-        self._segmenter = segmenter
         self._id_prefix = id_prefix
         self._buffer = AudioBuffer()
         self._count = 0
         self._open_id = ""
         self._continues = ""
+        self._barge_in = False
         self._clipped_before = 0
         self._arrived_at = 0.0
         self._ended = False
+        self.agent_speaks = False
         self.queued = False
         """It waits for the detector's next batch."""
+        self.scored_until = 0
+        """Where the last provisional or speculative score of the open utterance ended."""
 
     @property
     def heard(self) -> int:
@@ -45,14 +60,20 @@ class Channel:
         return self._buffer.end
 
     @property
+    def kept_from(self) -> int:
+        """Position of the oldest sample that is still kept."""
+        return self._buffer.start
+
+    @property
     def undecided(self) -> int:
         """Samples decoded and not yet looked at by the detector."""
-        return self._buffer.end - self._segmenter.position
+        return self._buffer.end - self.segmenter.position
 
     @property
     def has_block(self) -> bool:
         """The detector has something to do: a whole block, or the rest after the end of audio."""
-        return self.undecided >= BLOCK_SAMPLES or (self._ended and self.undecided > 0)
+        waiting = self._buffer.end - self.segmenter.position
+        return waiting >= BLOCK_SAMPLES or (self._ended and waiting > 0)
 
     @property
     def open_utterance_id(self) -> str:
@@ -62,21 +83,30 @@ class Channel:
     @property
     def settled_until(self) -> int:
         """No utterance that is open or still to be found begins before this position."""
-        return min(self._segmenter.keep_from, self.heard)
+        return min(self.segmenter.keep_from, self.heard)
 
-    def feed(self, data: bytes, now: float) -> None:
+    def feed(self, data: bytes, now: float) -> Decided:
         """Decode a chunk. ``now`` is its arrival in seconds. Raises `InvalidRequest`."""
         self._buffer.append(self._decoder.decode(data))
         self._arrived_at = now
+        return self._advance_caller(now) if isinstance(self.segmenter, CallerSegmenter) else ()
 
-    def end_audio(self) -> None:
+    def end_audio(self, now: float) -> Decided:
         """No more audio: what the resampler holds back, and the last part of a block, count too."""
         self._buffer.append(self._decoder.finish())
         self._ended = True
+        return self._advance_caller(now) if isinstance(self.segmenter, CallerSegmenter) else ()
+
+    def skip_to(self, position: int) -> None:
+        """Audio up to ``position`` does not exist. Everything before was decided and no utterance is open."""
+        self._ended = False
+        self._decoder.restart()
+        self._buffer.jump(position)
+        self.segmenter.jump(position)
 
     def window(self) -> Samples:
         """The detector's next input: int16 ``[576]``."""
-        position = self._segmenter.position
+        position = self.segmenter.position
         start, end = position - CONTEXT_SAMPLES, position + BLOCK_SAMPLES
         if start >= self._buffer.start and end <= self._buffer.end:
             return self._buffer.view(start, end)
@@ -85,39 +115,75 @@ class Channel:
         window[first - start : last - start] = self._buffer.view(first, last)
         return window
 
-    def decide(self, probability: float, now: float) -> Sequence[Opened | Utterance]:
-        """Take the probability of the window's block; returns the utterances it began or ended."""
-        boundaries = self._segmenter.push(probability)
+    def decide(self, probability: float, level_db: float, now: float) -> Decided:
+        """Take the speech probability and the level of the window's block, in dB against full scale.
+
+        Returns the utterances it began or ended.
+        """
+        segmenter = self.segmenter
+        assert isinstance(segmenter, Segmenter)  # noqa: S101 - only such channels are looked at
+        boundaries = segmenter.push(probability, level_db)
         decided = [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
-        self._buffer.drop_before(min(self._segmenter.keep_from, self._segmenter.position - CONTEXT_SAMPLES))
+        self._buffer.drop_before(min(segmenter.keep_from, segmenter.position - CONTEXT_SAMPLES))
         return decided
 
-    def close_utterance(self, trigger: Trigger) -> Utterance | None:
-        """End the open utterance with the audio heard so far; None if none is open."""
-        ended = self._segmenter.finish(self.heard, trigger)
+    def begin_utterance(self, start: int) -> Opened:
+        """The caller heard speech begin. Raises `ValueError` with the earliest start that is possible."""
+        assert isinstance(self.segmenter, CallerSegmenter)  # noqa: S101 - only such channels are told
+        if start < self.kept_from:
+            raise ValueError(self.kept_from)
+        return self._opened(self.segmenter.begin(start))
+
+    def close_utterance(self, trigger: Trigger, end: int | None = None) -> Utterance | None:
+        """End the open utterance, at ``end`` or with the audio heard so far; None if none is open."""
+        ended = self.segmenter.finish(self.heard if end is None else end, trigger)
+        return None if ended is None else self._closed(ended, None)
+
+    def utterance_ahead(self) -> Utterance | None:
+        """The utterance as it will be if the silence heard now holds; None while there is no such."""
+        ended = self.segmenter.preview() if isinstance(self.segmenter, Segmenter) else None
         return None if ended is None else self._utterance(ended, None)
+
+    def utterance_so_far(self) -> Utterance | None:
+        """The open utterance as far as it was decided on; None if none is open."""
+        ended = self.segmenter.so_far()
+        return None if ended is None else self._utterance(ended, None)
+
+    def _advance_caller(self, now: float) -> Decided:
+        assert isinstance(self.segmenter, CallerSegmenter)  # noqa: S101 - the callers looked
+        boundaries = self.segmenter.advance(self.heard)
+        self._buffer.drop_before(self.segmenter.keep_from)
+        return [self._named(boundary, now) for boundary in boundaries]
 
     def _named(self, boundary: Boundary, now: float) -> Opened | Utterance:
         if isinstance(boundary, Ended):
-            return self._utterance(boundary, (now - self._arrived_at) * 1_000)
+            return self._closed(boundary, (now - self._arrived_at) * 1_000)
+        return self._opened(boundary)
+
+    def _opened(self, bounds: Boundary) -> Opened:
+        assert not isinstance(bounds, Ended)  # noqa: S101 - the callers looked
         self._count += 1
+        self._continues = self._continues if bounds.continues else ""
         self._open_id = f"{self._id_prefix}.{self.index}.{self._count}"
-        continues = self._continues if boundary.continues else ""
-        self._continues = continues
-        return Opened(self._open_id, continues, boundary)
+        self._barge_in = self.agent_speaks
+        self.scored_until = bounds.audio_start
+        return Opened(self._open_id, self._continues, bounds, self._barge_in)
+
+    def _closed(self, ended: Ended, decision_ms: float | None) -> Utterance:
+        utterance = self._utterance(ended, decision_ms)
+        self._clipped_before = self._decoder.clipped_samples
+        self._continues = self._open_id
+        self._open_id = ""
+        return utterance
 
     def _utterance(self, ended: Ended, decision_ms: float | None) -> Utterance:
-        clipped = self._decoder.clipped_samples
-        utterance = Utterance(
+        return Utterance(
             utterance_id=self._open_id,
             continues=self._continues,
             channel=self.index,
             bounds=ended,
             audio=self._buffer.view(ended.audio_start, min(ended.audio_end, self._buffer.end)).copy(),
-            clipped=clipped > self._clipped_before,
+            clipped=self._decoder.clipped_samples > self._clipped_before,
+            barge_in=self._barge_in,
             decision_ms=decision_ms,
         )
-        self._clipped_before = clipped
-        self._continues = self._open_id
-        self._open_id = ""
-        return utterance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from affectstream.contract import LIMITS
@@ -10,12 +11,23 @@ from affectstream_server import __version__
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings
 from affectstream_server.stages.decide import model_message
-from affectstream_server.stages.receive import SERVED_ENCODINGS
+from affectstream_server.stages.receive import SERVED_ENCODINGS, effective_endpointing
 
 FEATURES: Final = (
     pb.FEATURE_STREAM,
     pb.FEATURE_EMBEDDING,
     pb.FEATURE_SUMMARY,
+    pb.FEATURE_FLUSH,
+    pb.FEATURE_CONSENT_WITHDRAWAL,
+    pb.FEATURE_AUDIO_OFFSETS,
+    pb.FEATURE_MULTIPLE_CHANNELS,
+    pb.FEATURE_PAUSE,
+    pb.FEATURE_AGENT_SPEECH,
+    pb.FEATURE_TURNS,
+    pb.FEATURE_SPECULATION,
+    pb.FEATURE_PROVISIONAL,
+    pb.FEATURE_CALLER_ENDPOINTING,
+    pb.FEATURE_ADAPTIVE_HANGOVER,
 )
 
 _LIMITS: Final = (
@@ -48,21 +60,17 @@ def limits_message(settings: Settings) -> pb.Limits:
     return pb.Limits(limits=limits)
 
 
-def server_info(settings: Settings, model: ModelInfo) -> pb.GetServerInfoResponse:
-    """The answer of GetServerInfo."""
+def server_info(settings: Settings, models: Sequence[ModelInfo]) -> pb.GetServerInfoResponse:
+    """The answer of GetServerInfo. ``models``: those that are known, the default first."""
     return pb.GetServerInfoResponse(
         version=__version__,
-        models=[model_message(model)],
+        models=[model_message(model) for model in models],
         encodings=SERVED_ENCODINGS,
         min_sample_rate_hz=LIMITS.min_sample_rate_hz,
         max_sample_rate_hz=LIMITS.max_sample_rate_hz,
         max_channels=LIMITS.max_channels,
         limits=limits_message(settings),
-        default_endpointing=pb.EndpointingConfig(
-            mode=pb.ENDPOINTING_MODE_SERVER,
-            hangover_policy=pb.HANGOVER_POLICY_FIXED,
-            **settings.endpointing.model_dump(),
-        ),
+        default_endpointing=effective_endpointing(settings.endpointing),
         default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
         features=FEATURES,
         transparency_notice=settings.consent.transparency_notice,

@@ -6,11 +6,10 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 from affectstream_server.edge.server import GrpcServer
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.scoring.embedded import BUNDLED, EmbeddedScorer
+from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -20,15 +19,13 @@ class Server:
     """One serving process. `start`, then `drain_and_stop`; or `serve_until_signalled` for both."""
 
     def __init__(self, settings: Settings) -> None:
-        """Load the model and bind the socket. Raises `ModelRejected` or `CannotListen`."""
+        """Load the models of this process and bind the socket. Raises `ModelRejected` or `CannotListen`."""
         self._settings = settings
-        scorer = EmbeddedScorer(
-            Path(settings.scoring.model) if settings.scoring.model else BUNDLED,
-            threads=settings.scoring.threads,
-            max_pending=settings.scoring.max_pending,
-        )
-        self.pipeline = Pipeline(settings, scorer)
+        self.pipeline = Pipeline(settings, from_settings(settings))
         self._grpc = GrpcServer(settings.server, self.pipeline)
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
@@ -36,14 +33,23 @@ class Server:
         return self._grpc.address
 
     async def start(self) -> None:
-        """Accept streams."""
+        """Listen. Streams are accepted from when the model is ready: at once for one in this process."""
         self.pipeline.start()
         await self._grpc.start()
-        await self._grpc.set_ready(ready=True)
+        self.pipeline.router.start(self._changed.set)
+        await self._say_readiness()
+        self._following = asyncio.get_running_loop().create_task(self._follow_models())
+
+    async def ready(self) -> None:
+        """Return when streams are accepted."""
+        await self._ready.wait()
 
     async def drain_and_stop(self) -> None:
         """Say NOT_SERVING, refuse new streams, finish open utterances, close."""
         drain_s = self._settings.server.drain_s
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._grpc.set_ready(ready=False)
         if self.pipeline.streams:
             _log.info("draining: %d streams have %.0f s", self.pipeline.streams, drain_s)
@@ -61,8 +67,14 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await self.start()
-        ready(self.address)
-        await stop.wait()
+        if not self._ready.is_set():
+            _log.warning("listening on %s, not ready: %s", self.address, self.pipeline.router.trouble)
+        stopping, serving = loop.create_task(stop.wait()), loop.create_task(self.ready())
+        await asyncio.wait([stopping, serving], return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        if self._ready.is_set():
+            ready(self.address)
+        await stopping
         stop.clear()
         draining = loop.create_task(self.drain_and_stop())
         again = loop.create_task(stop.wait())
@@ -76,3 +88,16 @@ class Server:
             await self.pipeline.close()
         else:
             draining.result()
+
+    async def _follow_models(self) -> None:
+        """Readiness follows the default model; liveness does not."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._say_readiness()
+
+    async def _say_readiness(self) -> None:
+        trouble = self.pipeline.router.trouble
+        await self._grpc.set_ready(ready=not trouble)
+        if not trouble:
+            self._ready.set()

@@ -22,10 +22,11 @@ from typing import Final
 
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
-from affectstream_server.scoring.scorer import Scorer
+from affectstream_server.scoring.router import Router
 from affectstream_server.session import Session, going_away
 from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
+from affectstream_server.stages.score import Load
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ _CLOCK_S: Final = 0.05
 
 
 class Pipeline:
-    """Every session of this process, its detector and its scorer. Lives on one event loop."""
+    """Every session of this process, its detector and its models. Lives on one event loop."""
 
-    def __init__(self, settings: Settings, scorer: Scorer) -> None:
+    def __init__(self, settings: Settings, router: Router) -> None:
         self.settings = settings
-        self.scorer = scorer
+        self.router = router
+        self.load = Load(settings.scoring.optional_below)
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: deque[tuple[Session, Channel]] = deque()
         self._tick_planned = False
@@ -61,10 +63,10 @@ class Pipeline:
         if self._clock is not None:
             self._clock.cancel()
             await asyncio.gather(self._clock, return_exceptions=True)
-        await self.scorer.close()
+        await self.router.close()
 
     def open_session(self) -> Session:
-        """Admit a stream. Raises `Unavailable` while draining and `LimitReached` when full."""
+        """Admit a stream. Raises `Unavailable` while draining or not ready, `LimitReached` when full."""
         if self._draining is not None:
             raise going_away()
         limit = self.settings.server.max_streams
@@ -77,7 +79,7 @@ class Pipeline:
                 limit=limit,
                 retry_after_s=1.0,
             )
-        session = Session(self.settings, self.scorer, self._enqueue, self._detector.open)
+        session = Session(self.settings, self.router.open(), self)
         self._sessions.add(session)
         return session
 
@@ -90,7 +92,8 @@ class Pipeline:
         if any(channel.queued for channel in session.channels):
             self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
         for channel in session.channels:
-            self._detector.close(channel.slot)
+            if channel.slot is not None:
+                self._detector.close(channel.slot)
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new streams, let open utterances end, and return when no stream is left."""
@@ -103,7 +106,18 @@ class Pipeline:
             self._empty.set()
         await self._empty.wait()
 
-    def _enqueue(self, session: Session, channel: Channel) -> None:
+    # -- what a session asks of the detector -------------------------------------------------------
+
+    def open_slot(self) -> int:
+        """A place in the detector."""
+        return self._detector.open()
+
+    def reset_slot(self, slot: int) -> None:
+        """Forget what was heard there."""
+        self._detector.reset(slot)
+
+    def enqueue(self, session: Session, channel: Channel) -> None:
+        """Look at the channel's blocks in the next batches."""
         if channel.queued:
             return
         channel.queued = True
@@ -112,31 +126,40 @@ class Pipeline:
             self._tick_planned = True
             asyncio.get_running_loop().call_later(self.settings.detection.tick_ms / 1_000, self._tick)
 
+    def settle(self, session: Session, channel: Channel) -> None:
+        """Look at all of the channel's blocks now, alone: a control holds at the audio before it."""
+        while channel.has_block and session.failure is None:
+            self._look_at([(session, channel)])
+
     def _tick(self) -> None:
         """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
         waiting = self._waiting
-        if not waiting:
-            self._tick_planned = False
-            return
         batch = [waiting.popleft() for _ in range(min(len(waiting), self._detector.max_batch))]
-        probabilities, _ = self._detector.detect(
-            [channel.slot for _, channel in batch], [channel.window() for _, channel in batch]
-        )
-        for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
+        for _, channel in batch:
             channel.queued = False
-            try:
-                session.decided(channel, probability)
-            except Exception:  # noqa: BLE001 - one session's fault must not stop the others
-                _log.exception("session %s failed", session.session_id)
-                session.interrupt(InternalFault())
-                continue
-            if channel.has_block and not channel.queued:
+        self._look_at([entry for entry in batch if entry[1].has_block])
+        for session, channel in batch:
+            if channel.has_block and not channel.queued and session.failure is None:
                 channel.queued = True
                 waiting.append((session, channel))
         if waiting:
             asyncio.get_running_loop().call_soon(self._tick)
         else:
             self._tick_planned = False
+
+    def _look_at(self, batch: list[tuple[Session, Channel]]) -> None:
+        if not batch:
+            return
+        slots = [channel.slot for _, channel in batch if channel.slot is not None]
+        probabilities, levels = self._detector.detect(slots, [channel.window() for _, channel in batch])
+        for (session, channel), probability, level_db in zip(
+            batch, probabilities.tolist(), levels.tolist(), strict=True
+        ):
+            try:
+                session.decided(channel, probability, level_db)
+            except Exception:  # noqa: BLE001 - one session's fault must not stop the others
+                _log.exception("session %s failed", session.session_id)
+                session.interrupt(InternalFault())
 
     async def _watch_clock(self) -> None:
         while True:

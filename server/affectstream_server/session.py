@@ -10,65 +10,96 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.channel import Channel
-from affectstream_server.errors import InvalidRequest, LimitReached, NotServed, ServiceError, Unavailable
+from affectstream_server.controls import Controls, check_id
+from affectstream_server.errors import LimitReached, ServiceError, Unavailable
 from affectstream_server.info import limits_message
-from affectstream_server.scoring.scorer import Scorer
+from affectstream_server.scoring.router import Route
+from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.settings import Settings
-from affectstream_server.stages.decide import Verdict, final_event, model_message
+from affectstream_server.stages.caller import CallerSegmenter
+from affectstream_server.stages.decide import (
+    ConsentWithheld,
+    TooShort,
+    Verdict,
+    affect_event,
+    model_message,
+)
 from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.emit import EventQueue
-from affectstream_server.stages.receive import Order, StreamConfig, read_config
-from affectstream_server.stages.score import ScoringQueue
-from affectstream_server.stages.segment import Ended, Segmenter, Trigger
+from affectstream_server.stages.receive import Order, StreamConfig, effective_endpointing, read_config
+from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.segment import Segmenter, Trigger
 from affectstream_server.summary import Summary
-from affectstream_server.timeline import duration, to_rate
+from affectstream_server.timeline import duration, from_rate, ms_of_samples, samples_of_ms, to_rate
+from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
 
-_BACKLOG_SAMPLES = LIMITS.unread_audio_ms * SAMPLE_RATE_HZ // 1_000
-_EPOCH = 1
+_BACKLOG_SAMPLES: Final = LIMITS.unread_audio_ms * SAMPLE_RATE_HZ // 1_000
+_RETAINED_SAMPLES: Final = samples_of_ms(2_000)
+"""How late a caller may tell that speech began."""
+_EPOCH: Final = 1
+
+
+class Detection(Protocol):
+    """What a session asks of the pipeline."""
+
+    load: Load
+
+    def open_slot(self) -> int:
+        """A place in the detector."""
+        ...
+
+    def reset_slot(self, slot: int) -> None:
+        """Forget what was heard there."""
+        ...
+
+    def enqueue(self, session: Session, channel: Channel) -> None:
+        """Look at the channel's blocks in the next batches."""
+        ...
+
+    def settle(self, session: Session, channel: Channel) -> None:
+        """Look at all of the channel's blocks now."""
+        ...
 
 
 class Session:
-    """A conversation's audio on its way to events.
+    """A conversation's audio on its way to events."""
 
-    ``detect`` asks the pipeline to look at a channel's next block; ``new_slot`` gives the channel its
-    place in the detector.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        scorer: Scorer,
-        detect: Callable[[Session, Channel], None],
-        new_slot: Callable[[], int],
-    ) -> None:
+    def __init__(self, settings: Settings, scorer: Route, detection: Detection) -> None:
         self._settings = settings
         self._scorer = scorer
-        self._detect = detect
-        self._new_slot = new_slot
+        self._detection = detection
         self._order = Order()
         self._config: StreamConfig | None = None
+        self._controls = Controls(self)
         self._summary = Summary()
         self._empty_chunks = 0
-        self._frames = 0
         self._progress_due = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._interrupt: Callable[[], None] | None = None
         self._drain_deadline: float | None = None
         self._drain_idle_at = 0.0
+        self._paused = False
+        self._consent_withdrawn = False
         self._closed = False
         self.session_id = secrets.token_hex(16)
+        self.frames = 0
+        """Position after the newest audio, in samples at the declared rate."""
         self.channels: tuple[Channel, ...] = ()
+        self.turns = Turns()
         self.events = EventQueue(self.session_id, _EPOCH)
         self.scoring = ScoringQueue(
             scorer,
+            detection.load,
             deadline_ms=settings.scoring.deadline_ms,
             deliver=self._deliver,
+            deliver_provisional=self._deliver_provisional,
         )
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
@@ -82,6 +113,16 @@ class Session:
         """`end_of_audio` came: a half-close after it is no abandoned call."""
         return self._order.ended
 
+    @property
+    def rate_hz(self) -> int:
+        """The declared rate."""
+        return self._configured().format.sample_rate_hz
+
+    @property
+    def mode(self) -> pb.EndpointingMode.ValueType:
+        """Who finds the utterances."""
+        return self._configured().mode
+
     def on_interrupt(self, interrupt: Callable[[], None]) -> None:
         """``interrupt`` makes the edge stop waiting for messages."""
         self._interrupt = interrupt
@@ -93,9 +134,12 @@ class Session:
         if kind == "audio":
             self._hear(request.audio)
         elif kind == "config":
-            self._start(read_config(request.config, self._settings, (self._scorer.model.name,)))
+            self._scorer.choose(request.config.model, request.config.language_code)
+            self._start(read_config(request.config, self._settings, self._scorer.names))
+        elif self._order.ended:
+            self._end_audio(request.control)
         else:
-            self._obey(request.control)
+            self._controls.take(request.control)
 
     async def room(self) -> None:
         """Wait until more audio may be taken: this is what makes a fast sender wait."""
@@ -107,86 +151,99 @@ class Session:
         if config.session_id:
             self.session_id = config.session_id
         self.events.session_id = self.session_id
-        self.channels = tuple(
-            Channel(
-                index,
-                self._new_slot(),
-                Decoder(config.format, index),
-                Segmenter(config.endpointing),
-                self.session_id,
-            )
-            for index in config.analysed
-        )
+        self.channels = tuple(self._open_channel(config, index) for index in config.analysed)
         self._progress_due = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
         started = pb.SessionStarted(
             session_epoch=_EPOCH,
-            audio=pb.AudioFormat(
-                encoding=pb.AudioEncoding.Value(f"AUDIO_ENCODING_{config.format.encoding}"),
-                sample_rate_hz=config.format.sample_rate_hz,
-                channel_count=config.format.channel_count,
-            ),
+            audio=config.format.message(),
             channels=config.channels,
-            endpointing=pb.EndpointingConfig(
-                mode=pb.ENDPOINTING_MODE_SERVER,
-                hangover_policy=pb.HANGOVER_POLICY_FIXED,
-                **config.endpointing.settings.model_dump(),
-            ),
+            endpointing=effective_endpointing(config.endpointing.settings),
             outputs=config.effective_outputs(),
             limits=limits_message(self._settings),
             model=model_message(self._scorer.model),
             labels=config.labels,
         )
+        started.endpointing.mode = config.mode
         started.time_origin.FromNanoseconds(time.time_ns())
-        self._emit(pb.SessionEvent(session_started=started))
+        self.emit(pb.SessionEvent(session_started=started))
+        for index in config.refused:
+            self.warn(
+                "CHANNEL_NOT_ANALYSED",
+                "the role of this channel's speaker forbids it; it stays silent",
+                field="config.channels",
+                value=index,
+                limit=f"not {', '.join(self._settings.consent.refused_roles)}",
+            )
         if self._drain_deadline is not None:
             self._announce_drain()
 
+    def _open_channel(self, config: StreamConfig, index: int) -> Channel:
+        decoder = Decoder(config.format, index)
+        if config.mode == pb.ENDPOINTING_MODE_CALLER:
+            caller = CallerSegmenter(_RETAINED_SAMPLES, config.endpointing.max_utterance)
+            return Channel(index, None, decoder, caller, self.session_id)
+        segmenter = Segmenter(config.endpointing)
+        return Channel(index, self._detection.open_slot(), decoder, segmenter, self.session_id)
+
     def _hear(self, chunk: pb.AudioChunk) -> None:
         config = self._configured()
-        if not chunk.data:
+        data = chunk.data
+        if not data:
             self._empty_chunks += 1
             return
-        if chunk.HasField("start_samples") and chunk.start_samples != self._frames:
-            raise NotServed(
-                "audio.start_samples",
-                f"{chunk.start_samples} where {self._frames} follows",
-                instead="send audio without holes or overlaps",
-            )
+        if self._paused:
+            self.warn("AUDIO_WHILE_PAUSED", "audio came while it was paused; it is taken as resumed")
+            self._paused = False
+        if chunk.HasField("start_samples") and chunk.start_samples != self.frames:
+            data = self._align(data, chunk.start_samples)
         now = time.perf_counter()
         for channel in self.channels:
-            channel.feed(chunk.data, now)
-        self._frames += len(chunk.data) // config.format.frame_bytes
-        if self._frames > LIMITS.session_ms * config.format.sample_rate_hz // 1_000:
+            self.took(channel, channel.feed(data, now))
+        self.frames += len(data) // config.format.frame_bytes
+        if self.frames > LIMITS.session_ms * config.format.sample_rate_hz // 1_000:
             raise LimitReached(
                 "the session's audio is at its limit; start a new session",
                 reason="SESSION_AGE",
                 field="audio",
-                value=f"{self._frames} samples",
+                value=f"{self.frames} samples",
                 limit=f"{LIMITS.session_ms} ms",
             )
+        self._controls.heard_more()
         self._look()
-        if self._frames >= self._progress_due:
+        if self.frames >= self._progress_due:
             interval = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
-            self._progress_due = self._frames + interval
-            self._emit(pb.SessionEvent(progress=self._progress()))
+            self._progress_due = self.frames + interval
+            self.emit(pb.SessionEvent(progress=self._progress()))
 
-    def _obey(self, control: pb.Control) -> None:
-        kind = control.WhichOneof("control")
-        if kind != "end_of_audio":
-            raise NotServed(
-                f"control.{kind}", kind, instead="leave it out; GetServerInfo.features says what is on"
-            )
-        if len(control.control_id.encode()) > LIMITS.label_bytes:
-            raise InvalidRequest(
-                "control.control_id",
-                f"{len(control.control_id.encode())} bytes",
-                f"at most {LIMITS.label_bytes} bytes",
-            )
-        if control.control_id:
-            done = pb.ControlDone(control_id=control.control_id, position_samples=self._frames)
-            self._emit(pb.SessionEvent(control_done=done))
+    def _align(self, data: bytes, start: int) -> bytes:
+        """Audio that the caller numbers: drop what was heard before, make a hole a gap."""
+        if start > self.frames:
+            self._skip_to(start)
+            return data
+        return data[(self.frames - start) * self._configured().format.frame_bytes :]
+
+    def _skip_to(self, frames: int) -> None:
+        """Audio from here to ``frames`` is missing: it becomes a gap, and time does not shift."""
+        now = time.perf_counter()
+        position = from_rate(frames, self.rate_hz)
+        start = from_rate(self.frames, self.rate_hz)
         for channel in self.channels:
-            channel.end_audio()
+            self.took(channel, channel.end_audio(now))
+            self.settle(channel)
+            self._close_utterance(channel, Trigger.AUDIO_STALLED)
+            channel.skip_to(max(position, channel.heard))
+            if channel.slot is not None:
+                self._detection.reset_slot(channel.slot)
+        self.frames = frames
+        self.emit(pb.SessionEvent(gap=pb.Gap(audio_start=duration(start), audio_end=duration(position))))
+
+    def _end_audio(self, control: pb.Control) -> None:
+        check_id(control.control_id, "control.control_id")
+        now = time.perf_counter()
+        for channel in self.channels:
+            self.took(channel, channel.end_audio(now))
+        self._controls.heard_more(all_of_them=True)
+        self.done(control, self.frames)
         self._look()
         self._advance()
 
@@ -197,8 +254,8 @@ class Session:
     def _look(self) -> None:
         """Ask the detector for every whole block, and stop reading where too much waits for it."""
         for channel in self.channels:
-            if channel.has_block:
-                self._detect(self, channel)
+            if channel.slot is not None and channel.has_block:
+                self._detection.enqueue(self, channel)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -211,12 +268,61 @@ class Session:
 
     # -- decide ----------------------------------------------------------------------------------
 
-    def decided(self, channel: Channel, probability: float) -> None:
+    def decided(self, channel: Channel, probability: float, level_db: float) -> None:
         """The detector's answer for a channel's next block."""
-        self._take(channel, channel.decide(probability, time.perf_counter()))
+        decided = channel.decide(probability, level_db, time.perf_counter())
+        if decided:
+            self.took(channel, decided)
+        if channel.open_utterance_id:
+            self._think_ahead(channel)
         if not self._has_room.is_set() or self._order.ended:
             self._make_room()
             self._advance()
+
+    def settle(self, channel: Channel) -> None:
+        """Decide on everything that was heard, now."""
+        if channel.slot is not None:
+            self._detection.settle(self, channel)
+
+    def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None:
+        """Utterances began or ended."""
+        for item in decided:
+            if isinstance(item, Utterance):
+                self._end_utterance(item)
+                continue
+            self._summary.utterances += 1
+            self.turns.began(item.utterance_id, item.bounds.audio_start)
+            started = pb.SpeechStarted(
+                utterance_id=item.utterance_id,
+                audio_start=duration(item.bounds.audio_start),
+                speech_start=duration(item.bounds.speech_start),
+                continues_utterance_id=item.continues,
+                barge_in=item.barge_in,
+            )
+            self.emit(pb.SessionEvent(channel=channel.index, speech_started=started))
+
+    def _think_ahead(self, channel: Channel) -> None:
+        """Score before the endpoint: speculatively in a silence, provisionally at the asked interval."""
+        config, scoring, settings = self._configured(), self.scoring, self._settings.scoring
+        ahead = channel.utterance_ahead() if settings.speculate else None
+        if scoring.is_ahead(channel.index):
+            if ahead is None:
+                scoring.speech_went_on(channel.index, provisional=config.provisional_interval_ms > 0)
+            return
+        if not self._detection.load.has_room or self._consent_withdrawn:
+            return
+        if ahead is not None and self._refusal(ahead) is None:
+            if channel.segmenter.position - channel.scored_until >= samples_of_ms(
+                settings.speculate_every_ms
+            ):
+                channel.scored_until = channel.segmenter.position
+                scoring.speculate(ahead)
+        elif config.provisional_interval_ms:
+            waited = channel.segmenter.position - channel.scored_until
+            so_far = channel.utterance_so_far()
+            if waited >= samples_of_ms(config.provisional_interval_ms) and so_far is not None:
+                channel.scored_until = channel.segmenter.position
+                scoring.score_so_far(so_far)
 
     def check_clock(self, now: float) -> None:
         """End open utterances whose audio stopped coming, and drain. ``now`` is `time.monotonic`."""
@@ -225,7 +331,7 @@ class Session:
         stall_s = self._config.endpointing.settings.stall_ms / 1_000
         if self.waiting_since is not None and now - self.waiting_since >= stall_s and not self.finished:
             for channel in self.channels:
-                if channel.open_utterance_id and not channel.has_block:
+                if channel.open_utterance_id and (channel.slot is None or not channel.has_block):
                     self._close_utterance(channel, Trigger.AUDIO_STALLED)
         if self._drain_deadline is not None and self.failure is None:
             idle = not self.scoring and not any(channel.open_utterance_id for channel in self.channels)
@@ -234,27 +340,13 @@ class Session:
                     self._close_utterance(channel, Trigger.END_OF_AUDIO)
                 self.interrupt(going_away())
 
-    def _take(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None:
-        for item in decided:
-            if isinstance(item, Opened):
-                self._summary.utterances += 1
-                started = pb.SpeechStarted(
-                    utterance_id=item.utterance_id,
-                    audio_start=duration(item.bounds.audio_start),
-                    speech_start=duration(item.bounds.speech_start),
-                    continues_utterance_id=item.continues,
-                )
-                self._emit(pb.SessionEvent(channel=channel.index, speech_started=started))
-            else:
-                self._end_utterance(item)
-
     def _close_utterance(self, channel: Channel, trigger: Trigger) -> None:
         utterance = channel.close_utterance(trigger)
         if utterance is not None:
             self._end_utterance(utterance)
 
     def _end_utterance(self, utterance: Utterance) -> None:
-        bounds: Ended = utterance.bounds
+        bounds = utterance.bounds
         ended = pb.SpeechEnded(
             utterance_id=utterance.utterance_id,
             audio_start=duration(bounds.audio_start),
@@ -263,20 +355,64 @@ class Session:
             decidable_at=duration(bounds.decidable_at),
             trigger=pb.Trigger.Value(f"TRIGGER_{bounds.trigger.value}"),
         )
-        self._emit(pb.SessionEvent(channel=utterance.channel, speech_ended=ended))
-        self.scoring.submit(utterance, self._configured().endpointing.settings.min_utterance_ms)
+        self.emit(pb.SessionEvent(channel=utterance.channel, speech_ended=ended))
+        self.scoring.submit(utterance, self._refusal(utterance))
         self._make_room()
 
-    def _deliver(self, verdict: Verdict) -> None:
-        event = final_event(verdict, self._scorer.model, embedding=self._configured().embedding)
-        self._summary.add(event, verdict)
-        self._emit(pb.SessionEvent(channel=verdict.utterance.channel, affect=event))
-        self._make_room()
-        self._advance()
+    def _refusal(self, utterance: Utterance) -> ScoringError | None:
+        """Why the model is not asked about this utterance."""
+        if self._consent_withdrawn:
+            return ConsentWithheld("the speaker withdrew consent")
+        speech_ms = ms_of_samples(utterance.bounds.speech_samples)
+        least_ms = self._configured().endpointing.settings.min_utterance_ms
+        if speech_ms < least_ms:
+            return TooShort(f"{speech_ms:.0f} ms of speech, scored from {least_ms} ms (min_utterance_ms)")
+        return None
+
+    # -- controls: what a control may touch, see `affectstream_server.controls` ---------------------
+
+    def agent_speaks(self, channel: Channel, *, speaks: bool) -> None:
+        """The agent's voice plays, or stopped: short speech is taken for its echo."""
+        channel.agent_speaks = speaks
+        if isinstance(channel.segmenter, Segmenter):
+            least = self._configured().endpointing.min_speech
+            gate = samples_of_ms(self._settings.agent_speech.min_speech_ms)
+            channel.segmenter.min_speech = max(least, gate) if speaks else least
+
+    def pause(self) -> None:
+        """No audio will come: open utterances end here."""
+        self._paused = True
+        for channel in self.channels:
+            self._close_utterance(channel, Trigger.AUDIO_STALLED)
+
+    def resume(self, position: int | None) -> None:
+        """Audio goes on at ``position`` at the declared rate; None: without a hole."""
+        self._paused = False
+        if position is not None and position > self.frames:
+            self._skip_to(position)
+
+    def withdraw_consent(self) -> None:
+        """Every final from now on is without values."""
+        self._consent_withdrawn = True
+
+    def done(self, control: pb.Control, position: int) -> None:
+        """Acknowledge a control that took effect."""
+        if control.control_id:
+            done = pb.ControlDone(control_id=control.control_id, position_samples=position)
+            self.emit(pb.SessionEvent(control_done=done))
+        self._settle_turns()
+
+    def warn(
+        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+    ) -> None:
+        """Say that something was wrong and the stream goes on."""
+        warning = pb.Warning(code=code, message=message, field=field, value=str(value), limit=str(limit))
+        self.emit(pb.SessionEvent(warning=warning))
 
     # -- emit and end ----------------------------------------------------------------------------
 
-    def _emit(self, event: pb.SessionEvent) -> None:
+    def emit(self, event: pb.SessionEvent) -> None:
+        """Queue an event."""
         if self._closed:
             return
         try:
@@ -284,21 +420,56 @@ class Session:
         except LimitReached as error:
             self.interrupt(error)
 
+    def _deliver(self, verdict: Verdict) -> None:
+        utterance = verdict.utterance
+        if self._consent_withdrawn and verdict.score is not None:
+            verdict = Verdict(utterance, None, self._refusal(utterance), verdict.scored_at)
+        event = affect_event(
+            verdict,
+            self._scorer.model,
+            embedding=self._configured().embedding,
+            turn_id=self.turns.turn_of(utterance.utterance_id),
+        )
+        self._summary.add(event, verdict)
+        self.turns.add(event)
+        self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
+        self._settle_turns()
+        self._make_room()
+        self._advance()
+
+    def _deliver_provisional(self, verdict: Verdict, trigger: str) -> None:
+        if self._consent_withdrawn:
+            return
+        event = affect_event(
+            verdict,
+            self._scorer.model,
+            embedding=False,
+            provisional=trigger,
+            turn_id=self.turns.turn_of(verdict.utterance.utterance_id),
+        )
+        self.emit(pb.SessionEvent(channel=verdict.utterance.channel, affect=event))
+
+    def _settle_turns(self) -> None:
+        if self.channels:
+            for turn in self.turns.complete(min(channel.settled_until for channel in self.channels)):
+                self.emit(pb.SessionEvent(turn_affect=turn))
+
     def _progress(self) -> pb.Progress:
-        rate = self._configured().format.sample_rate_hz
         oldest = self.scoring.oldest
         settled = [channel.settled_until for channel in self.channels]
         if oldest is not None:
             settled.append(oldest.bounds.audio_start)
         return pb.Progress(
-            received_until_samples=self._frames,
-            final_until_samples=min(self._frames, to_rate(min(settled), rate)),
+            received_until_samples=self.frames,
+            final_until_samples=min(self.frames, to_rate(min(settled), self.rate_hz)),
             empty_chunks=self._empty_chunks,
         )
 
     def _advance(self) -> None:
         """After the end of audio: end what is open, and close when nothing is left to say."""
-        if not self._order.ended or self._closed or any(channel.has_block for channel in self.channels):
+        if not self._order.ended or self._closed:
+            return
+        if any(channel.slot is not None and channel.has_block for channel in self.channels):
             return
         for channel in self.channels:
             self._close_utterance(channel, Trigger.END_OF_AUDIO)
@@ -306,16 +477,23 @@ class Session:
             self._close(pb.CLOSE_REASON_END_OF_AUDIO)
 
     def _close(self, reason: pb.CloseReason.ValueType, open_utterance_id: str = "") -> None:
-        if self._config is not None:
-            self._emit(pb.SessionEvent(progress=self._progress()))
+        if self._config is not None and not self._closed:
             heard = max((channel.heard for channel in self.channels), default=0)
-            self._emit(pb.SessionEvent(session_summary=self._summary.message(heard, self._empty_chunks)))
+            self.turns.end(heard)
+            for turn in self.turns.complete(heard):
+                self.emit(pb.SessionEvent(turn_affect=turn))
+            self.emit(pb.SessionEvent(progress=self._progress()))
+            self.emit(
+                pb.SessionEvent(
+                    session_summary=self._summary.message(heard, self._empty_chunks, self.scoring)
+                )
+            )
             closed = pb.SessionClosed(reason=reason, open_utterance_id=open_utterance_id)
-            self._emit(pb.SessionEvent(session_closed=closed))
+            self.emit(pb.SessionEvent(session_closed=closed))
         self._closed = True
         self.events.close()
 
-    async def settle(self, error: ServiceError) -> None:
+    async def settle_and_close(self, error: ServiceError) -> None:
         """Before an early end: deliver what was declared, then say why. Bounded by the deadlines."""
         await self.scoring.drained()
         if not self._closed:
@@ -343,7 +521,7 @@ class Session:
         closing = pb.SessionClosing(reason=pb.CLOSE_REASON_DRAIN)
         left = max(0.0, (self._drain_deadline or 0.0) - time.monotonic())
         closing.grace.FromMilliseconds(round(left * 1_000))
-        self._emit(pb.SessionEvent(session_closing=closing))
+        self.emit(pb.SessionEvent(session_closing=closing))
 
     def abandon(self) -> None:
         """Drop everything: the call is over."""

@@ -47,7 +47,12 @@ class EndpointingSettings(Section):
         0.35, gt=0, lt=1, description="a block of an open utterance is silence below"
     )
     min_speech_ms: int = Field(96, ge=0, le=1_000, description="speech before an utterance is declared")
-    hangover_ms: int = Field(256, ge=32, le=5_000, description="silence after which the endpoint is declared")
+    hangover_policy: Literal["ADAPTIVE", "FIXED"] = Field(
+        "ADAPTIVE", description="shorter after a finished phrase, longer inside one; or always hangover_ms"
+    )
+    hangover_ms: int = Field(
+        256, ge=32, le=5_000, description="silence after which the endpoint is declared; ADAPTIVE: usually"
+    )
     pre_roll_ms: int = Field(96, ge=0, le=1_000, description="audio before the first speech block")
     post_roll_ms: int = Field(64, ge=0, le=1_000, description="audio after the last speech block")
     max_utterance_ms: int = Field(
@@ -83,12 +88,56 @@ class ScoringSettings(Section):
         4, ge=1, le=64, description="a stream with more is not read from until one is scored"
     )
     deadline_ms: int = Field(5_000, ge=10, le=60_000, description="from the endpoint to the score")
+    speculate: bool = Field(True, description="begin to score in the first silence, before the endpoint")
+    speculate_every_ms: int = Field(
+        250, ge=0, le=10_000, description="least audio between two scores of an open utterance"
+    )
+    optional_below: int = Field(
+        4, ge=0, le=10_000, description="scores in flight from which speculative and provisional ones wait"
+    )
+
+
+class TritonSettings(Section):
+    """Models behind a Triton inference server in place of the embedded one."""
+
+    address: str = Field("", description="HOST:PORT of Triton's gRPC; empty: the embedded model scores")
+    model: str = Field("affect_embedded", description="NAME or NAME:VERSION; without one, the latest")
+    models: tuple[str, ...] = Field((), description="more of them, for streams that ask by name or language")
+    languages: dict[str, str] = Field(
+        default_factory=dict, description="BCP 47 tag, or the start of one → NAME of the model that scores it"
+    )
+    max_in_flight: int = Field(64, ge=1, le=4_096, description="requests at Triton at once, of each model")
+    retry_share: float = Field(0.1, ge=0, le=1, description="share of requests that may be made once more")
+    canary_s: float = Field(5.0, ge=0.1, le=300, description="between looks at a model that serves")
+    canary_timeout_ms: int = Field(2_000, ge=100, le=60_000, description="a look takes no longer")
+    fallback: bool = Field(False, description="let the embedded model answer where Triton's cannot")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        host, _, port = self.address.rpartition(":")
+        if self.address and not (host and port.isdecimal() and int(port) <= 65_535):
+            raise ValueError(f"address: got {self.address!r}, expected HOST:PORT such as 127.0.0.1:8001")
+        names = [wanted.partition(":")[0] for wanted in (self.model, *self.models)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"models: got {', '.join(names)}, expected each model once")
+        for tag, name in self.languages.items():
+            if name not in names:
+                raise ValueError(f"languages: got {name!r} for {tag}, expected one of {', '.join(names)}")
+        return self
 
 
 class OutputSettings(Section):
     """What streams get beside finals."""
 
     progress_interval_ms: int = Field(1_000, ge=100, le=60_000, description="audio between progress events")
+
+
+class AgentSpeechSettings(Section):
+    """While the caller's agent speaks (agent_speech_started)."""
+
+    min_speech_ms: int = Field(
+        320, ge=0, le=2_000, description="speech before an utterance is declared: shorter is taken for echo"
+    )
 
 
 Role = Literal["CUSTOMER", "AGENT", "EMPLOYEE", "STUDENT", "OTHER"]
@@ -118,7 +167,9 @@ class Settings(Section):
     endpointing: EndpointingSettings = EndpointingSettings()
     detection: DetectionSettings = DetectionSettings()
     scoring: ScoringSettings = ScoringSettings()
+    triton: TritonSettings = TritonSettings()
     outputs: OutputSettings = OutputSettings()
+    agent_speech: AgentSpeechSettings = AgentSpeechSettings()
     consent: ConsentSettings = ConsentSettings()
     logging: LoggingSettings = LoggingSettings()
 

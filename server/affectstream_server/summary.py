@@ -5,6 +5,7 @@ from __future__ import annotations
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.stages.decide import Verdict
+from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.timeline import duration
 
 
@@ -37,7 +38,7 @@ class Summary:
         if event.dimensions.HasField("arousal"):
             self._peak = max(self._peak, (event.dimensions.arousal, event.utterance_id))
 
-    def message(self, heard_samples: int, empty_chunks: int) -> pb.SessionSummary:
+    def message(self, heard_samples: int, empty_chunks: int, scoring: ScoringQueue) -> pb.SessionSummary:
         """The event. ``heard_samples`` is the length of the session's audio at 16 kHz."""
         finals = sum(self._statuses.values())
         summary = pb.SessionSummary(
@@ -51,6 +52,8 @@ class Summary:
             ],
             peak_utterance_id=self._peak[1],
             empty_chunks=empty_chunks,
+            speculations_used=scoring.used,
+            speculations_dropped=scoring.dropped,
         )
         if self._scored_samples:
             for name, total in self._sums.items():

@@ -34,3 +34,10 @@ def to_rate(samples: int, rate_hz: int) -> int:
     if rate_hz == SAMPLE_RATE_HZ:
         return samples
     return (samples * rate_hz * 2 + SAMPLE_RATE_HZ) // (2 * SAMPLE_RATE_HZ)
+
+
+def from_rate(samples: int, rate_hz: int) -> int:
+    """A position in samples at ``rate_hz`` as samples at 16 kHz, rounded to the nearest."""
+    if rate_hz == SAMPLE_RATE_HZ:
+        return samples
+    return (samples * SAMPLE_RATE_HZ * 2 + rate_hz) // (2 * rate_hz)

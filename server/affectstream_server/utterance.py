@@ -18,6 +18,8 @@ class Utterance:
     bounds: Ended
     audio: Samples
     clipped: bool
+    barge_in: bool
+    """The agent was speaking when it began."""
     decision_ms: float | None
     """Arrival of the deciding audio to the endpoint declared; None where the wall clock decided."""
 
@@ -29,3 +31,4 @@ class Opened:
     utterance_id: str
     continues: str
     bounds: Started
+    barge_in: bool

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1 import affect_pb2_grpc
+from affectstream.writing import WriteFailed, close, write
 from affectstream_server.lifecycle import Server
 from affectstream_server.settings import load
 
@@ -65,16 +66,51 @@ def chunks(data: bytes, chunk_bytes: int = 640) -> Iterable[Request]:
     return (audio(data[i : i + chunk_bytes]) for i in range(0, len(data), chunk_bytes))
 
 
+async def exchange(
+    address: str, requests: AsyncIterator[Request], events: list[pb.SessionEvent]
+) -> list[pb.SessionEvent]:
+    """Send while reading into ``events``, half-close at the end. Raises `grpc.aio.AioRpcError`.
+
+    gRPC's own iterator would put INTERNAL in place of the status of a call that ends while it is sending.
+    """
+    async with stub(address) as service:
+        call = service.StreamAffect()
+
+        async def send() -> None:
+            try:
+                async for request in requests:
+                    await write(call, request)
+                    await asyncio.sleep(0)
+                await close(call)
+            except WriteFailed:
+                return
+
+        sending = asyncio.create_task(send())
+        try:
+            while (response := await call.read()) is not grpc.aio.EOF:
+                assert isinstance(response, pb.StreamAffectResponse)
+                events.append(response.event)
+            if await call.code() != grpc.StatusCode.OK:
+                raise grpc.aio.AioRpcError(
+                    await call.code(),
+                    await call.initial_metadata(),
+                    await call.trailing_metadata(),
+                    await call.details(),
+                )
+        finally:
+            sending.cancel()
+            await asyncio.wait([sending])
+    return events
+
+
 async def converse(address: str, requests: Iterable[Request]) -> list[pb.SessionEvent]:
     """Send everything, half-close, and return every event. Raises `grpc.aio.AioRpcError`."""
 
     async def send() -> AsyncIterator[Request]:
         for request in requests:
             yield request
-            await asyncio.sleep(0)
 
-    async with stub(address) as service:
-        return [response.event async for response in service.StreamAffect(send())]
+    return await exchange(address, send(), [])
 
 
 async def stream_talk(address: str, samples: NDArray[np.int16], **fields: Any) -> list[pb.SessionEvent]:

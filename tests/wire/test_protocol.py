@@ -22,6 +22,7 @@ from tests.support.wire import (
     converse,
     details_of,
     error_info,
+    exchange,
     finals,
     of_kind,
     refusal,
@@ -124,6 +125,24 @@ BROKEN = {
         "config.endpointing.silence_threshold",
         "0.75",
     ),
+    "unknown mode": (
+        [endpointing(mode=99)],
+        "INVALID_FIELD",
+        "config.endpointing.mode",
+        "99",
+    ),
+    "provisional too often": (
+        [config(outputs=pb.OutputConfig(provisional_interval_ms=249))],
+        "INVALID_FIELD",
+        "config.outputs.provisional_interval_ms",
+        "249",
+    ),
+    "turn without id": (
+        [config(), control(turn_started=pb.TurnStarted())],
+        "INVALID_FIELD",
+        "control.turn_started.turn_id",
+        "empty",
+    ),
     "progress too often": (
         [config(outputs=pb.OutputConfig(progress_interval_ms=99))],
         "INVALID_FIELD",
@@ -215,20 +234,8 @@ UNSERVED_REQUESTS = {
     "resume": [config(resume=pb.Resume(session_id="s"))],
     "ogg": [config(pb.AUDIO_ENCODING_OGG_OPUS)],
     "opus": [config(pb.AUDIO_ENCODING_OPUS_PACKETS)],
-    "caller endpointing": [endpointing(mode=pb.ENDPOINTING_MODE_CALLER)],
-    "provisional": [config(outputs=pb.OutputConfig(provisional_interval_ms=500))],
     "cues": [config(outputs=pb.OutputConfig(cues=True))],
-    "two channels": [
-        config(channel_count=2, channels=[channel(index=0, analyze=True), channel(index=1, analyze=True)])
-    ],
-    "a hole in the audio": [config(), Request(audio=pb.AudioChunk(data=SILENCE, start_samples=320))],
-    "flush": [config(), control(flush_utterance=pb.FlushUtterance())],
-    "speech started": [config(), control(speech_started=pb.CallerSpeechStarted())],
-    "turn": [config(), control(turn_started=pb.TurnStarted(turn_id="t"))],
-    "agent speech": [config(), control(agent_speech_started=pb.AgentSpeechStarted())],
-    "pause": [config(), control(audio_paused=pb.AudioPaused())],
     "transcript": [config(), control(transcript=pb.Transcript(text="hello"))],
-    "consent": [config(), control(consent_withdrawn=pb.ConsentWithdrawn())],
 }
 
 
@@ -315,10 +322,8 @@ async def test_work_in_hand_is_finished_before_a_refusal(server_address: str) ->
             await asyncio.sleep(0.001)
         yield audio(b"odd")
 
-    async with stub(server_address) as service:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async for response in service.StreamAffect(send()):
-                seen.append(response.event)  # noqa: PERF401 - the sender looks at what has come so far
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await exchange(server_address, send(), seen)
     assert caught.value.code() == INVALID
     assert len(finals(seen)) == len(of_kind(seen, "speech_ended")) >= 1
     assert seen[-1].session_closed.reason == pb.CLOSE_REASON_ERROR

@@ -41,7 +41,7 @@ class AffectService:
     ) -> pb.GetServerInfoResponse:
         if isinstance(request, ServiceError):
             await abort(context, request)
-        return server_info(self._pipeline.settings, self._pipeline.scorer.model)
+        return server_info(self._pipeline.settings, self._pipeline.router.models)
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:
@@ -98,7 +98,7 @@ async def _converse(session: Session, requests: Requests, context: Context) -> S
     try:
         await _read(session, requests, writer)
         if session.failure is not None:
-            await session.settle(session.failure)
+            await session.settle_and_close(session.failure)
         elif not session.finished:
             return None  # abandoned
         await asyncio.wait([writer])

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 import tomllib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -61,6 +62,17 @@ class EmbeddedScorer:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
         self._max_pending = max_pending
         self._pending = 0
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def trouble(self) -> str:
+        return ""
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Nothing to do: it was ready when it was made."""
 
     async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:  # noqa: ARG002 - the protocol's
         if self._pending >= self._max_pending:

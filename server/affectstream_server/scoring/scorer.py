@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +28,10 @@ class ModelFault(ScoringError):
     """The model failed, or answered something that cannot be right."""
 
 
+class ScorerUnavailable(ScoringError):
+    """The model cannot be asked at the moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a model is and when its answer is not to be acted on."""
@@ -42,6 +47,8 @@ class ModelInfo:
     embedding_size: int
     abstain_below: dict[str, float] = field(default_factory=dict)
     """Least probability of each top label that may be acted on."""
+    fallback: bool = False
+    """It answers because the first choice could not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +62,22 @@ class Score:
     embedding: NDArray[np.float32]
     """``[embedding_size]``."""
     compute_ms: float
+    """The model's own time; of an inference server that does not say it, the whole call."""
     queue_ms: float
     """From the call to the start of the computation."""
+    model: ModelInfo
+    """Who answered."""
+    detail: str = ""
+    """A plain sentence, where the answer came about in an unusual way."""
 
 
 class Scorer(Protocol):
     """Scores utterances; safe to call from many streams of one event loop."""
 
     @property
-    def model(self) -> ModelInfo: ...
+    def model(self) -> ModelInfo:
+        """The model. Raises `ScorerUnavailable` while it is not known yet."""
+        ...
 
     async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
         """Score int16 ``[n]`` at 16 kHz. Raises `ScoringError`. Cancelling gives the place back."""
@@ -71,6 +85,24 @@ class Scorer(Protocol):
 
     async def close(self) -> None:
         """Finish or drop what is queued and give everything back."""
+        ...
+
+
+class ServedScorer(Scorer, Protocol):
+    """A scorer that a server offers: it can be in trouble, and get out of it."""
+
+    @property
+    def name(self) -> str:
+        """What settings call it."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why it may not serve now, for the log; empty where it may."""
+        ...
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin; ``changed`` is told when `trouble` or `model` changes. Needs a running loop."""
         ...
 
 
@@ -105,4 +137,4 @@ def checked_score(
             raise ModelFault(f"{model.name}: {name} holds values that are not finite")
     if dimensions.size and (dimensions.min() < 0.0 or dimensions.max() > 1.0):
         raise ModelFault(f"{model.name}: DIMS holds values outside 0..1")
-    return Score(softmax(logits), dimensions, embedding, compute_ms, queue_ms)
+    return Score(softmax(logits), dimensions, embedding, compute_ms, queue_ms, model)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.scoring.scorer import (
@@ -27,48 +29,61 @@ class Verdict:
     utterance: Utterance
     score: Score | None
     failure: ScoringError | None
-    queue_ms: float | None
     scored_at: float
-    """`time.perf_counter` when the score or the failure came."""
+    """`time.perf_counter` when the score or the failure came, or was taken."""
+    queue_ms: float | None = None
+    speculated: bool = False
+    """The score was begun before the endpoint."""
 
 
 class TooShort(ScoringError):
     """Less speech than is worth a score; none was asked for."""
 
 
+class ConsentWithheld(ScoringError):
+    """The speaker withdrew consent; no score was asked for, or it was thrown away."""
+
+
 _FAILURES: dict[type[ScoringError], pb.AffectStatus.ValueType] = {
     TooShort: pb.AFFECT_STATUS_INSUFFICIENT_SPEECH,
+    ConsentWithheld: pb.AFFECT_STATUS_CONSENT_WITHHELD,
     ScorerOverloaded: pb.AFFECT_STATUS_OVERLOADED,
     ScoreTooLate: pb.AFFECT_STATUS_DEADLINE_EXCEEDED,
 }
 
 
-def final_event(verdict: Verdict, model: ModelInfo, *, embedding: bool) -> pb.AffectEvent:
-    """The final event of an utterance."""
+def affect_event(
+    verdict: Verdict, model: ModelInfo, *, embedding: bool, provisional: str = "", turn_id: str = ""
+) -> pb.AffectEvent:
+    """The event of an utterance: its final one, or a ``provisional`` one with that trigger."""
     utterance = verdict.utterance
     bounds = utterance.bounds
     event = pb.AffectEvent(
         utterance_id=utterance.utterance_id,
+        turn_id=turn_id,
         continues_utterance_id=utterance.continues,
         audio_start=duration(bounds.audio_start),
         audio_end=duration(bounds.audio_end),
-        stage=pb.STAGE_FINAL,
-        trigger=pb.Trigger.Value(f"TRIGGER_{bounds.trigger.value}"),
+        stage=pb.STAGE_PROVISIONAL if provisional else pb.STAGE_FINAL,
+        trigger=pb.Trigger.Value(f"TRIGGER_{provisional or bounds.trigger.value}"),
         quality=pb.AudioQuality(
             speech_duration=duration(bounds.speech_samples),
             speech_ratio=min(1.0, bounds.speech_samples / max(1, bounds.audio_end - bounds.audio_start)),
             clipped=utterance.clipped,
             truncated=bounds.trigger is Trigger.MAX_DURATION,
+            barge_in=utterance.barge_in,
         ),
-        model=model_message(model),
-        timing=pb.Timing(hangover_ms=ms_of_samples(bounds.decidable_at - bounds.speech_end)),
+        model=model_message(verdict.score.model if verdict.score else model),
+        timing=pb.Timing(speculated=verdict.speculated),
     )
-    if utterance.decision_ms is not None:
-        event.timing.decision_ms = utterance.decision_ms
+    if not provisional:
+        event.timing.hangover_ms = ms_of_samples(bounds.decidable_at - bounds.speech_end)
+        if utterance.decision_ms is not None:
+            event.timing.decision_ms = utterance.decision_ms
     if verdict.queue_ms is not None:
         event.timing.queue_ms = verdict.queue_ms
     if verdict.score is not None:
-        _fill_in(event, verdict.score, model, embedding=embedding)
+        _fill_in(event, verdict.score, embedding=embedding)
     elif verdict.failure is not None:
         event.status = _FAILURES.get(type(verdict.failure), pb.AFFECT_STATUS_MODEL_ERROR)
         event.status_detail = str(verdict.failure)
@@ -76,7 +91,8 @@ def final_event(verdict: Verdict, model: ModelInfo, *, embedding: bool) -> pb.Af
     return event
 
 
-def _fill_in(event: pb.AffectEvent, score: Score, model: ModelInfo, *, embedding: bool) -> None:
+def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
+    model = score.model
     probabilities = score.probabilities
     for label, probability in zip(model.labels, probabilities.tolist(), strict=True):
         event.emotions.add(label=label, probability=probability)
@@ -84,7 +100,7 @@ def _fill_in(event: pb.AffectEvent, score: Score, model: ModelInfo, *, embedding
     event.top_label = model.labels[best]
     for name, value in zip(model.dimensions, score.dimensions.tolist(), strict=True):
         setattr(event.dimensions, name, value)
-    event.uncertainty.CopyFrom(_uncertainty(score, model))
+    event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated))
     event.timing.compute_ms = score.compute_ms
     if embedding:
         event.embedding.extend(score.embedding.tolist())
@@ -94,15 +110,17 @@ def _fill_in(event: pb.AffectEvent, score: Score, model: ModelInfo, *, embedding
         event.status_detail = f"{event.top_label} is acted on from a probability of {least:.2f}"
     else:
         event.status = pb.AFFECT_STATUS_OK
+    event.status_detail = "; ".join(filter(None, (event.status_detail, score.detail)))
 
 
-def _uncertainty(score: Score, model: ModelInfo) -> pb.Uncertainty:
-    shares = np.clip(score.probabilities.astype(np.float64), 1e-12, 1.0)
+def uncertainty(probabilities: NDArray[np.floating[Any]], *, calibrated: bool) -> pb.Uncertainty:
+    """How sure a distribution ``[labels]`` is."""
+    shares = np.clip(probabilities.astype(np.float64), 1e-12, 1.0)
     second, first = np.sort(shares)[-2:]
     return pb.Uncertainty(
-        entropy=float(-(shares * np.log(shares)).sum() / np.log(len(shares))),
+        entropy=float(np.clip(-(shares * np.log(shares)).sum() / np.log(len(shares)), 0.0, 1.0)),
         margin=float(first - second),
-        calibrated=model.calibrated,
+        calibrated=calibrated,
     )
 
 
@@ -118,4 +136,5 @@ def model_message(model: ModelInfo) -> pb.Model:
         max_audio_ms=round(ms_of_samples(model.max_samples)),
         calibrated=model.calibrated,
         embedding_size=model.embedding_size,
+        fallback=model.fallback,
     )

@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
+from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest
 
 Encoding = Literal["LINEAR16", "FLOAT32", "MULAW", "ALAW"]
@@ -51,6 +52,14 @@ class AudioFormat:
         """Bytes of one sample of every channel."""
         return _WIDTH_BYTES[self.encoding] * self.channel_count
 
+    def message(self) -> pb.AudioFormat:
+        """As events name it."""
+        return pb.AudioFormat(
+            encoding=pb.AudioEncoding.Value(f"AUDIO_ENCODING_{self.encoding}"),
+            sample_rate_hz=self.sample_rate_hz,
+            channel_count=self.channel_count,
+        )
+
 
 class Decoder:
     """Turns a stream's chunks into samples of one channel at 16 kHz.
@@ -90,6 +99,10 @@ class Decoder:
         if self._resampler is None:
             return np.empty(0, np.int16)
         return self._quantised(self._resampler.resample_chunk(np.empty(0, np.float32), last=True))
+
+    def restart(self) -> None:
+        """Audio is missing: what comes next does not follow what came before."""
+        self._resampler = _resampler(self._format)
 
     def _checked(self, samples: NDArray[np.generic]) -> NDArray[np.float32]:
         values = samples.astype(np.float32, copy=False)

@@ -49,6 +49,10 @@ class Detector:
         self._state[:, slot] = 0.0
         return slot
 
+    def reset(self, slot: int) -> None:
+        """Forget what was heard in a slot."""
+        self._state[:, slot] = 0.0
+
     def close(self, slot: int) -> None:
         """Give a slot back."""
         self._free.append(slot)

@@ -9,7 +9,7 @@ from typing import Final
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest, NotServed, Refused
-from affectstream_server.settings import Settings
+from affectstream_server.settings import EndpointingSettings, Settings
 from affectstream_server.stages.decode import AudioFormat, Encoding
 from affectstream_server.stages.segment import Endpointing
 
@@ -68,13 +68,21 @@ class StreamConfig:
     format: AudioFormat
     channels: tuple[pb.ChannelConfig, ...]
     analysed: tuple[int, ...]
+    refused: tuple[int, ...]
+    """Channels that were to be analysed and whose role forbids it."""
+    mode: pb.EndpointingMode.ValueType
     endpointing: Endpointing
     embedding: bool
     progress_interval_ms: int
+    provisional_interval_ms: int
+    """0: none."""
     labels: dict[str, str]
 
     def effective_outputs(self) -> pb.OutputConfig:
-        return pb.OutputConfig(embedding=self.embedding, progress_interval_ms=self.progress_interval_ms)
+        outputs = pb.OutputConfig(embedding=self.embedding, progress_interval_ms=self.progress_interval_ms)
+        if self.provisional_interval_ms:
+            outputs.provisional_interval_ms = self.provisional_interval_ms
+        return outputs
 
 
 def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple[str, ...]) -> StreamConfig:
@@ -100,15 +108,23 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
             limit="a consent basis",
         )
     audio = read_format(config.audio, "config.audio")
-    channels = _read_channels(config, audio.channel_count, settings)
+    channels, refused = _read_channels(config, audio.channel_count, settings)
+    _check_outputs(config.outputs)
     return StreamConfig(
         session_id=config.session_id,
         format=audio,
         channels=channels,
         analysed=tuple(channel.index for channel in channels if channel.analyze),
+        refused=refused,
+        mode=config.endpointing.mode or pb.ENDPOINTING_MODE_SERVER,
         endpointing=read_endpointing(config.endpointing, settings),
         embedding=config.outputs.embedding,
-        progress_interval_ms=_read_outputs(config.outputs, settings),
+        progress_interval_ms=(
+            config.outputs.progress_interval_ms
+            if config.outputs.HasField("progress_interval_ms")
+            else settings.outputs.progress_interval_ms
+        ),
+        provisional_interval_ms=config.outputs.provisional_interval_ms,
         labels=_read_labels(config.labels),
     )
 
@@ -136,13 +152,16 @@ def read_format(audio: pb.AudioFormat, field: str) -> AudioFormat:
     return AudioFormat(encoding, audio.sample_rate_hz, count)
 
 
-def _read_channels(config: pb.SessionConfig, count: int, settings: Settings) -> tuple[pb.ChannelConfig, ...]:
+def _read_channels(
+    config: pb.SessionConfig, count: int, settings: Settings
+) -> tuple[tuple[pb.ChannelConfig, ...], tuple[int, ...]]:
+    """The channels, and the indices of those that are not analysed because of their role."""
     if not config.channels:
         if count > 1:
             raise InvalidRequest(
                 "config.channels", "empty", f"which of the {count} channels to analyse", reason="NO_CHANNEL"
             )
-        return (pb.ChannelConfig(index=0, analyze=True),)
+        return (pb.ChannelConfig(index=0, analyze=True),), ()
     seen: set[int] = set()
     for place, channel in enumerate(config.channels):
         field = f"config.channels[{place}]"
@@ -158,42 +177,58 @@ def _read_channels(config: pb.SessionConfig, count: int, settings: Settings) -> 
                 f"{len(channel.participant_id.encode())} bytes",
                 f"at most {LIMITS.label_bytes} bytes",
             )
-        _check_role(channel, f"{field}.subject_role", settings)
         seen.add(channel.index)
-    analysed = sum(channel.analyze for channel in config.channels)
-    if analysed == 0:
+    if not any(channel.analyze for channel in config.channels):
         raise InvalidRequest("config.channels", "none with analyze", "one to analyse", reason="NO_CHANNEL")
-    if analysed > 1:
-        raise NotServed("config.channels", f"{analysed} analysed channels", instead="analyse one a stream")
-    return tuple(config.channels)
-
-
-def _check_role(channel: pb.ChannelConfig, field: str, settings: Settings) -> None:
-    if not channel.analyze or channel.subject_role not in pb.SubjectRole.values():
-        return
-    role = pb.SubjectRole.Name(channel.subject_role).removeprefix("SUBJECT_ROLE_")
-    if role in settings.consent.refused_roles:
-        raise Refused(
-            f"{field}: affect of {role} subjects is not analysed by this server",
-            reason="ROLE_REFUSED",
-            field=field,
-            value=role,
-            limit=f"not {', '.join(settings.consent.refused_roles)}",
+    refused = tuple(c.index for c in config.channels if c.analyze and refused_role(c.subject_role, settings))
+    channels = []
+    for channel in config.channels:
+        kept = pb.ChannelConfig()
+        kept.CopyFrom(channel)
+        kept.analyze = channel.analyze and channel.index not in refused
+        channels.append(kept)
+    if not any(channel.analyze for channel in channels):
+        place = next(i for i, c in enumerate(config.channels) if c.index in refused)
+        raise role_refusal(
+            f"config.channels[{place}].subject_role", config.channels[place].subject_role, settings
         )
+    return tuple(channels), refused
+
+
+def refused_role(role: pb.SubjectRole.ValueType, settings: Settings) -> bool:
+    """This server does not analyse people in this role."""
+    known = role in pb.SubjectRole.values()
+    return known and pb.SubjectRole.Name(role).removeprefix("SUBJECT_ROLE_") in settings.consent.refused_roles
+
+
+def role_refusal(field: str, role: pb.SubjectRole.ValueType, settings: Settings) -> Refused:
+    """The error that says so."""
+    name = pb.SubjectRole.Name(role).removeprefix("SUBJECT_ROLE_")
+    return Refused(
+        f"{field}: affect of {name} subjects is not analysed by this server",
+        reason="ROLE_REFUSED",
+        field=field,
+        value=name,
+        limit=f"not {', '.join(settings.consent.refused_roles)}",
+    )
 
 
 def read_endpointing(config: pb.EndpointingConfig, settings: Settings) -> Endpointing:
     """Merge a stream's endpointing over the server's. Raises `InvalidRequest` or `NotServed`."""
-    if config.mode not in (pb.ENDPOINTING_MODE_UNSPECIFIED, pb.ENDPOINTING_MODE_SERVER):
-        raise NotServed("config.endpointing.mode", config.mode, instead="use ENDPOINTING_MODE_SERVER")
-    if config.hangover_policy not in (pb.HANGOVER_POLICY_UNSPECIFIED, pb.HANGOVER_POLICY_FIXED):
-        raise NotServed(
-            "config.endpointing.hangover_policy", config.hangover_policy, instead="use HANGOVER_POLICY_FIXED"
+    if config.mode not in pb.EndpointingMode.values():
+        raise InvalidRequest("config.endpointing.mode", config.mode, "SERVER, CALLER or MIXED")
+    policies = pb.HangoverPolicy.keys()
+    if config.hangover_policy not in pb.HangoverPolicy.values():
+        raise InvalidRequest(
+            "config.endpointing.hangover_policy", config.hangover_policy, f"one of {', '.join(policies)}"
         )
     defaults = settings.endpointing
-    asked: dict[str, float] = {}
+    asked: dict[str, float | str] = {}
+    if config.hangover_policy != pb.HANGOVER_POLICY_UNSPECIFIED:
+        policy = pb.HangoverPolicy.Name(config.hangover_policy)
+        asked["hangover_policy"] = policy.removeprefix("HANGOVER_POLICY_")
     for name, info in type(defaults).model_fields.items():
-        if not config.HasField(name):  # type: ignore[arg-type] # the settings' names are the message's
+        if name == "hangover_policy" or not config.HasField(name):  # type: ignore[arg-type] # the settings' names are the message's
             continue
         value = getattr(config, name)
         low, high, exclusive = _range_of(info.metadata)
@@ -213,6 +248,15 @@ def read_endpointing(config: pb.EndpointingConfig, settings: Settings) -> Endpoi
     return Endpointing.from_settings(merged)
 
 
+def effective_endpointing(settings: EndpointingSettings) -> pb.EndpointingConfig:
+    """What is in force, as a client is told."""
+    return pb.EndpointingConfig(
+        mode=pb.ENDPOINTING_MODE_SERVER,
+        hangover_policy=pb.HangoverPolicy.Value(f"HANGOVER_POLICY_{settings.hangover_policy}"),
+        **settings.model_dump(exclude={"hangover_policy"}),
+    )
+
+
 def _range_of(metadata: list[object]) -> tuple[float, float, bool]:
     bounds = {
         name: getattr(m, name) for m in metadata for name in ("ge", "gt", "le", "lt") if hasattr(m, name)
@@ -225,20 +269,13 @@ def _range_of(metadata: list[object]) -> tuple[float, float, bool]:
     )
 
 
-def _read_outputs(outputs: pb.OutputConfig, settings: Settings) -> int:
-    if outputs.HasField("provisional_interval_ms"):
-        raise NotServed(
-            "config.outputs.provisional_interval_ms", "provisional events", instead="leave it unset"
-        )
+def _check_outputs(outputs: pb.OutputConfig) -> None:
     if outputs.cues:
         raise NotServed("config.outputs.cues", "cues", instead="leave it false")
-    if not outputs.HasField("progress_interval_ms"):
-        return settings.outputs.progress_interval_ms
-    if not 100 <= outputs.progress_interval_ms <= 60_000:
-        raise InvalidRequest(
-            "config.outputs.progress_interval_ms", outputs.progress_interval_ms, "100 to 60000"
-        )
-    return outputs.progress_interval_ms
+    for name, low, high in (("progress_interval_ms", 100, 60_000), ("provisional_interval_ms", 250, 10_000)):
+        value = getattr(outputs, name)
+        if outputs.HasField(name) and not low <= value <= high:  # type: ignore[arg-type] # both are its fields
+            raise InvalidRequest(f"config.outputs.{name}", value, f"{low} to {high}")
 
 
 def _read_labels(labels: object) -> dict[str, str]:

@@ -1,4 +1,9 @@
-"""Score: each declared utterance gets one verdict, in the order in which they were declared."""
+"""Score: each declared utterance gets one verdict, in the order in which they were declared.
+
+Scoring may begin before the endpoint: from the first silence on, the utterance as it will be if the
+silence holds. If it holds, the verdict is there when the endpoint is declared; the samples are the same
+either way, so is the score.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +12,64 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from affectstream_server.scoring.scorer import ModelFault, Scorer, ScoringError
-from affectstream_server.stages.decide import TooShort, Verdict
-from affectstream_server.timeline import ms_of_samples, samples_of_ms
+from affectstream_server.scoring.scorer import ModelFault, Score, Scorer, ScoringError
+from affectstream_server.stages.decide import Verdict
 from affectstream_server.utterance import Utterance
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Load:
+    """Scores asked for and not answered, over all streams. Work that may be dropped waits for room."""
+
+    optional_below: int
+    """Scores in flight from which no provisional or speculative one is begun."""
+    in_flight: int = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.in_flight < self.optional_below
+
+
+@dataclass(slots=True)
+class _Ahead:
+    """A score that was begun before the endpoint."""
+
+    utterance: Utterance
+    task: asyncio.Task[Verdict]
+
+
 class ScoringQueue:
     """The utterances of one stream on their way through the scorer.
 
-    ``deliver`` is called once for each utterance, in order. `close` drops what is left.
+    ``deliver`` is called once for each utterance, in order; ``deliver_provisional`` now and then for an
+    open one, never after its own verdict. `close` drops what is left.
     """
 
-    def __init__(self, scorer: Scorer, *, deadline_ms: int, deliver: Callable[[Verdict], None]) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        load: Load,
+        *,
+        deadline_ms: int,
+        deliver: Callable[[Verdict], None],
+        deliver_provisional: Callable[[Verdict, str], None],
+    ) -> None:
         self._scorer = scorer
+        self._load = load
         self._deadline_s = deadline_ms / 1_000
         self._deliver = deliver
-        self._jobs: deque[tuple[Utterance, asyncio.Task[Verdict]]] = deque()
+        self._deliver_provisional = deliver_provisional
+        self._jobs: deque[tuple[Utterance, asyncio.Future[Verdict]]] = deque()
+        self._ahead: dict[int, _Ahead] = {}
+        self._provisional: dict[int, asyncio.Task[Verdict]] = {}
+        self.used = 0
+        """Speculative scores that became finals."""
+        self.dropped = 0
+        """Speculative scores that did not."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -36,50 +79,142 @@ class ScoringQueue:
         """The utterance whose verdict comes next."""
         return self._jobs[0][0] if self._jobs else None
 
-    def submit(self, utterance: Utterance, min_utterance_ms: int) -> None:
-        """Score an utterance; its verdict is delivered when all before it were.
+    def submit(self, utterance: Utterance, refusal: ScoringError | None = None) -> None:
+        """Score an utterance whose endpoint was declared; its verdict follows all before it.
 
-        With less speech than ``min_utterance_ms`` the model is not asked.
+        With a ``refusal`` the model is not asked and the verdict is that.
         """
-        score = self._score(utterance, samples_of_ms(min_utterance_ms), time.perf_counter())
-        task = asyncio.get_running_loop().create_task(score)
-        self._jobs.append((utterance, task))
-        task.add_done_callback(self._deliver_in_order)
+        self._end_provisional(utterance.channel)
+        ahead = self._ahead.pop(utterance.channel, None)
+        if ahead is not None and (refusal is not None or not _same(ahead.utterance, utterance)):
+            self._drop(ahead)
+            ahead = None
+        loop = asyncio.get_running_loop()
+        job: asyncio.Future[Verdict]
+        if refusal is not None:
+            job = loop.create_future()
+            job.set_result(Verdict(utterance, None, refusal, time.perf_counter()))
+        elif ahead is not None and ahead.task.done() and ahead.task.result().score is not None:
+            self.used += 1
+            job = loop.create_future()
+            job.set_result(_as_final(ahead.task.result(), utterance))
+        else:
+            job = loop.create_task(self._final(utterance, ahead))
+        self._jobs.append((utterance, job))
+        if job.done():
+            self._deliver_in_order(job)
+        else:
+            job.add_done_callback(self._deliver_in_order)
+
+    def speculate(self, utterance: Utterance) -> None:
+        """Begin to score an utterance whose endpoint is not declared yet. One a channel."""
+        task = asyncio.get_running_loop().create_task(self._score(utterance))
+        self._ahead[utterance.channel] = _Ahead(utterance, task)
+
+    def is_ahead(self, channel: int) -> bool:
+        """A speculative score of this channel was begun and may still be used."""
+        return channel in self._ahead
+
+    def speech_went_on(self, channel: int, *, provisional: bool) -> None:
+        """The silence did not hold: the speculative score is provisional where wanted, or dropped."""
+        ahead = self._ahead.pop(channel)
+        if provisional:
+            self.dropped += 1
+            self._send_provisional(ahead.task, channel, "PAUSE")
+        else:
+            self._drop(ahead)
+
+    def score_so_far(self, utterance: Utterance) -> None:
+        """Score an open utterance as far as it was heard, for a provisional event. One a channel."""
+        task = asyncio.get_running_loop().create_task(self._score(utterance))
+        self._send_provisional(task, utterance.channel, "INTERVAL")
 
     def close(self) -> None:
         """Cancel what was not delivered."""
         while self._jobs:
             self._jobs.popleft()[1].cancel()
+        for ahead in self._ahead.values():
+            ahead.task.cancel()
+        for task in self._provisional.values():
+            task.cancel()
+        self._ahead.clear()
+        self._provisional.clear()
 
     async def drained(self) -> None:
         """Wait until every utterance submitted so far was delivered."""
         if self._jobs:
-            await asyncio.wait([task for _, task in self._jobs])
-            await asyncio.sleep(0)  # the deliveries run as callbacks of the tasks
+            await asyncio.wait([job for _, job in self._jobs])
+            await asyncio.sleep(0)  # the deliveries run as callbacks of the jobs
 
-    def _deliver_in_order(self, _: asyncio.Task[Verdict]) -> None:
+    def _deliver_in_order(self, _: asyncio.Future[Verdict]) -> None:
         while self._jobs and self._jobs[0][1].done():
-            task = self._jobs.popleft()[1]
-            if not task.cancelled():
-                self._deliver(task.result())
+            job = self._jobs.popleft()[1]
+            if not job.cancelled():
+                self._deliver(job.result())
 
-    async def _score(self, utterance: Utterance, min_speech: int, declared: float) -> Verdict:
-        speech = utterance.bounds.speech_samples
+    def _send_provisional(self, task: asyncio.Task[Verdict], channel: int, trigger: str) -> None:
+        self._end_provisional(channel)
+        self._provisional[channel] = task
+
+        def send(done: asyncio.Task[Verdict]) -> None:
+            if self._provisional.get(channel) is done:
+                del self._provisional[channel]
+                if not done.cancelled() and done.result().score is not None:
+                    self._deliver_provisional(done.result(), trigger)
+
+        task.add_done_callback(send)
+
+    def _end_provisional(self, channel: int) -> None:
+        task = self._provisional.pop(channel, None)
+        if task is not None:
+            task.cancel()
+
+    def _drop(self, ahead: _Ahead) -> None:
+        self.dropped += 1
+        ahead.task.cancel()
+
+    async def _final(self, utterance: Utterance, ahead: _Ahead | None) -> Verdict:
+        declared = time.perf_counter()
+        if ahead is not None:
+            try:
+                verdict = await ahead.task
+            except asyncio.CancelledError:
+                ahead.task.cancel()
+                raise
+            if verdict.score is not None:
+                self.used += 1
+                return _as_final(verdict, utterance)
+        verdict = await self._score(utterance)
+        if verdict.score is None:
+            return verdict
+        queue_ms = max(0.0, (verdict.scored_at - declared) * 1_000 - verdict.score.compute_ms)
+        return Verdict(utterance, verdict.score, None, verdict.scored_at, queue_ms=queue_ms)
+
+    async def _score(self, utterance: Utterance) -> Verdict:
+        self._load.in_flight += 1
         failure: ScoringError
+        score: Score | None = None
         try:
-            if speech < min_speech:
-                raise TooShort(
-                    f"{ms_of_samples(speech):.0f} ms of speech, "
-                    f"scored from {ms_of_samples(min_speech):.0f} ms (min_utterance_ms)"
-                )
             score = await self._scorer.score(utterance.utterance_id, utterance.audio, self._deadline_s)
+            return Verdict(utterance, score, None, time.perf_counter())
         except ScoringError as error:
             failure = error
         except Exception:  # noqa: BLE001 - one utterance's failure must not end its stream
             _log.exception("scoring failed: utterance %s", utterance.utterance_id)
             failure = ModelFault("the model could not be asked")
-        else:
-            now = time.perf_counter()
-            queue_ms = max(0.0, (now - declared) * 1_000 - score.compute_ms)
-            return Verdict(utterance, score, None, queue_ms, now)
-        return Verdict(utterance, None, failure, None, time.perf_counter())
+        finally:
+            self._load.in_flight -= 1
+        return Verdict(utterance, None, failure, time.perf_counter())
+
+
+def _same(ahead: Utterance, declared: Utterance) -> bool:
+    a, b = ahead.bounds, declared.bounds
+    return (ahead.utterance_id, a.audio_start, a.audio_end) == (
+        declared.utterance_id,
+        b.audio_start,
+        b.audio_end,
+    )
+
+
+def _as_final(verdict: Verdict, utterance: Utterance) -> Verdict:
+    return Verdict(utterance, verdict.score, None, time.perf_counter(), speculated=True)

@@ -1,7 +1,8 @@
-"""Segment: where utterances begin and end, from each block's speech probability.
+"""Segment: where utterances begin and end, from each block's speech probability and level.
 
-An utterance is declared started when `min_speech` of speech was heard, and ended when `hangover` of
-silence was. It holds pre-roll, speech and a post-roll no longer than the silence already heard.
+An utterance is declared started when `min_speech` of speech was heard, and ended when a hang-over of
+silence was: `hangover` with the FIXED policy, what `endpoint` says with the ADAPTIVE one. It holds
+pre-roll, speech and a post-roll no longer than the silence already heard.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from affectstream.contract import BLOCK_SAMPLES
 from affectstream_server.settings import EndpointingSettings
+from affectstream_server.stages.endpoint import WEIGHTS, Phrase, Weights
 from affectstream_server.timeline import samples_of_ms
 
 CUT_SEARCH_SAMPLES: Final = samples_of_ms(2_000)
@@ -81,10 +83,14 @@ _NONE: Final[tuple[Boundary, ...]] = ()
 class Segmenter:
     """Finds the utterances of one channel. Push every block's probability, in order."""
 
-    def __init__(self, endpointing: Endpointing) -> None:
+    def __init__(self, endpointing: Endpointing, weights: Weights = WEIGHTS) -> None:
         self._rules = endpointing
         self._speech_threshold = endpointing.settings.speech_threshold
         self._silence_threshold = endpointing.settings.silence_threshold
+        adaptive = endpointing.settings.hangover_policy == "ADAPTIVE"
+        self._phrase = Phrase(endpointing.hangover, weights) if adaptive else None
+        self._shortest = self._phrase.shortest if self._phrase else endpointing.hangover
+        self._hangover = 0
         self._floor = 0
         self._onset = -1
         self._start = 0
@@ -113,25 +119,31 @@ class Segmenter:
             return None
         return self._ended(self.position, Trigger.SPEECH_ENDED)
 
-    def so_far(self, position: int) -> Ended | None:
-        """The open utterance up to ``position``, for a provisional score; None if none is open."""
-        return self._ended(position, Trigger.SPEECH_ENDED) if self.is_open else None
+    def so_far(self) -> Ended | None:
+        """The open utterance as far as it was decided on; None if none is open."""
+        return self._ended(self.position, Trigger.SPEECH_ENDED) if self.is_open else None
 
     def jump(self, position: int) -> None:
         """Audio up to ``position`` does not exist. No utterance may be open."""
         self.position = self._floor = position
         self._onset = -1
 
-    def push(self, probability: float) -> Sequence[Boundary]:
-        """Take the next block's speech probability; returns what was decided, usually nothing."""
+    def push(self, probability: float, level_db: float) -> Sequence[Boundary]:
+        """Take the next block's speech probability and its level in dB against full scale.
+
+        Returns what was decided, usually nothing.
+        """
         block_start = self.position
         self.position = block_start + BLOCK_SAMPLES
         if not self.is_open:
-            return self._look_for_start(block_start, probability)
+            return self._look_for_start(block_start, probability, level_db)
+        if self._phrase is not None:
+            self._phrase.hear(probability, level_db)
         if probability >= self._silence_threshold:
             self._speech += BLOCK_SAMPLES
             self._speech_end = self.position
-        elif self.position - self._speech_end >= self._rules.hangover:
+            self._hangover = 0
+        elif self._is_over():
             return (self._end(self.position, Trigger.SPEECH_ENDED),)
         return self._cut_if_long(block_start, probability)
 
@@ -139,17 +151,32 @@ class Segmenter:
         """End the open utterance because no audio follows ``audio_end``; None if there is none."""
         return self._end(audio_end, trigger) if self.is_open else None
 
-    def _look_for_start(self, block_start: int, probability: float) -> Sequence[Boundary]:
+    def _is_over(self) -> bool:
+        silence = self.position - self._speech_end
+        if silence < self._shortest:
+            return False
+        if self._hangover == 0:
+            self._hangover = (
+                self._phrase.hangover(silence, self._speech) if self._phrase else self._rules.hangover
+            )
+        return silence >= self._hangover
+
+    def _look_for_start(self, block_start: int, probability: float, level_db: float) -> Sequence[Boundary]:
         if probability >= self._speech_threshold:
             if self._onset < 0:
                 self._onset = block_start
                 self._speech = 0
+                if self._phrase is not None:
+                    self._phrase.begin()
             self._speech += BLOCK_SAMPLES
             self._speech_end = self.position
+        if self._phrase is not None and self._onset >= 0:
+            self._phrase.hear(probability, level_db)
+        if probability >= self._speech_threshold:
             if self._speech >= self.min_speech:
                 start = max(self._floor, self._onset - self._rules.pre_roll)
                 return (self._open(start, continues=False),)
-        elif self._onset >= 0 and self.position - self._speech_end >= self._rules.hangover:
+        elif self._onset >= 0 and self.position - self._speech_end >= self._shortest:
             self._onset = -1
         return _NONE
 
@@ -157,6 +184,7 @@ class Segmenter:
         self.is_open = True
         self._start = start
         self._cut_probability = 2.0
+        self._hangover = 0
         return Started(start, self._onset, continues)
 
     def _end(self, decidable_at: int, trigger: Trigger) -> Ended:
@@ -199,4 +227,6 @@ class Segmenter:
         self._floor = self._onset = cut
         self._speech = after
         self._speech_end = max(self._speech_end, cut)
+        if self._phrase is not None:
+            self._phrase.begin()
         return (ended, self._open(cut, continues=True))

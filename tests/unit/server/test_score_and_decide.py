@@ -19,9 +19,9 @@ from affectstream_server.scoring.scorer import (
     checked_score,
     softmax,
 )
-from affectstream_server.stages.decide import TooShort, Verdict, final_event
+from affectstream_server.stages.decide import TooShort, Verdict, affect_event
 from affectstream_server.stages.decode import Samples
-from affectstream_server.stages.score import ScoringQueue
+from affectstream_server.stages.score import Load, ScoringQueue
 from affectstream_server.stages.segment import Ended, Trigger
 from affectstream_server.utterance import Utterance
 
@@ -42,7 +42,16 @@ MODEL = ModelInfo(
 def utterance(number: int, speech: int = 16_000) -> Utterance:
     start = number * 100_000
     bounds = Ended(start, start + 20_000, start + 18_000, speech, start + 22_000, Trigger.SPEECH_ENDED)
-    return Utterance(f"u{number}", "", 0, bounds, np.zeros(20_000, np.int16), clipped=False, decision_ms=4.0)
+    return Utterance(
+        f"u{number}",
+        "",
+        0,
+        bounds,
+        np.zeros(20_000, np.int16),
+        clipped=False,
+        barge_in=False,
+        decision_ms=4.0,
+    )
 
 
 def score(logits: list[float], arousal: float = 0.25) -> Score:
@@ -86,7 +95,9 @@ class ScriptedScorer:
 
 
 def queue(scorer: ScriptedScorer, deliver: Callable[[Verdict], None]) -> ScoringQueue:
-    return ScoringQueue(scorer, deadline_ms=1_000, deliver=deliver)
+    return ScoringQueue(
+        scorer, Load(4), deadline_ms=1_000, deliver=deliver, deliver_provisional=lambda *_: None
+    )
 
 
 async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
@@ -98,7 +109,7 @@ async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
     verdicts: list[Verdict] = []
     scoring = queue(ScriptedScorer(script), verdicts.append)
     for number in range(3):
-        scoring.submit(utterance(number), 250)
+        scoring.submit(utterance(number))
     assert scoring.oldest is not None
     assert scoring.oldest.utterance_id == "u0"
     await scoring.drained()
@@ -107,11 +118,11 @@ async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
     assert len(scoring) == 0
 
 
-async def test_too_little_speech_is_not_asked_about() -> None:
+async def test_a_refused_utterance_is_not_asked_about() -> None:
     verdicts: list[Verdict] = []
     scorer = ScriptedScorer({})
     scoring = queue(scorer, verdicts.append)
-    scoring.submit(utterance(0, speech=3_999), 250)
+    scoring.submit(utterance(0), TooShort("short"))
     await scoring.drained()
     assert isinstance(verdicts[0].failure, TooShort)
     assert not scorer.asked
@@ -122,7 +133,7 @@ async def test_a_scorer_that_breaks_in_a_new_way_still_gives_a_verdict(
 ) -> None:
     verdicts: list[Verdict] = []
     scoring = queue(ScriptedScorer({"u0": (0, ValueError("secret detail"))}), verdicts.append)
-    scoring.submit(utterance(0), 250)
+    scoring.submit(utterance(0))
     await scoring.drained()
     assert isinstance(verdicts[0].failure, ModelFault)
     assert "secret" not in str(verdicts[0].failure)
@@ -133,7 +144,7 @@ async def test_closing_cancels_what_is_asked_and_delivers_nothing() -> None:
     verdicts: list[Verdict] = []
     scorer = ScriptedScorer({"u0": (10, score([1, 0, 0, 0]))})
     scoring = queue(scorer, verdicts.append)
-    scoring.submit(utterance(0), 250)
+    scoring.submit(utterance(0))
     await asyncio.sleep(0.01)
     scoring.close()
     await asyncio.sleep(0.01)
@@ -143,11 +154,11 @@ async def test_closing_cancels_what_is_asked_and_delivers_nothing() -> None:
 
 def verdict(answer: Score | ScoringError) -> Verdict:
     ok = isinstance(answer, Score)
-    return Verdict(utterance(0), answer if ok else None, None if ok else answer, 3.0, 0.0)  # type: ignore[arg-type]
+    return Verdict(utterance(0), answer if ok else None, None if ok else answer, 0.0, queue_ms=3.0)  # type: ignore[arg-type]
 
 
 def test_an_event_says_all_that_is_known_and_nothing_that_is_not() -> None:
-    event = final_event(verdict(score([0, 0, 0, 5])), MODEL, embedding=False)
+    event = affect_event(verdict(score([0, 0, 0, 5])), MODEL, embedding=False)
     assert event.status == pb.AFFECT_STATUS_OK
     assert event.top_label == "angry"
     assert [e.label for e in event.emotions] == list(MODEL.labels)
@@ -168,14 +179,14 @@ def test_an_event_says_all_that_is_known_and_nothing_that_is_not() -> None:
     [([0, 0, 0, 0], 1.0, 0.0), ([0, 50, 0, 0], 0.0, 1.0), ([5, 5, -50, -50], 0.5, 0.0)],
 )
 def test_uncertainty_is_between_sure_and_clueless(logits: list[float], entropy: float, margin: float) -> None:
-    event = final_event(verdict(score(logits)), MODEL, embedding=False)
+    event = affect_event(verdict(score(logits)), MODEL, embedding=False)
     assert event.uncertainty.entropy == pytest.approx(entropy, abs=1e-4)
     assert event.uncertainty.margin == pytest.approx(margin, abs=1e-4)
 
 
 def test_a_label_below_its_threshold_abstains_and_keeps_its_values() -> None:
-    sure = final_event(verdict(score([0, 5, 0, 0])), MODEL, embedding=False)
-    unsure = final_event(verdict(score([0, 1.5, 0, 0])), MODEL, embedding=False)
+    sure = affect_event(verdict(score([0, 5, 0, 0])), MODEL, embedding=False)
+    unsure = affect_event(verdict(score([0, 1.5, 0, 0])), MODEL, embedding=False)
     assert sure.status == pb.AFFECT_STATUS_OK
     assert unsure.status == pb.AFFECT_STATUS_ABSTAINED
     assert "0.90" in unsure.status_detail
@@ -194,7 +205,7 @@ def test_a_label_below_its_threshold_abstains_and_keeps_its_values() -> None:
 def test_a_failure_has_a_status_a_reason_and_no_values(
     failure: ScoringError, status: pb.AffectStatus.ValueType
 ) -> None:
-    event = final_event(verdict(failure), MODEL, embedding=True)
+    event = affect_event(verdict(failure), MODEL, embedding=True)
     assert (event.status, event.status_detail) == (status, str(failure))
     assert not event.emotions
     assert not event.HasField("dimensions")

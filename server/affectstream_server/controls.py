@@ -1,0 +1,247 @@
+"""Controls: what the caller says beside audio, and when it takes effect.
+
+A control holds at a position. One in the past or at the end of the audio takes effect at once; one in the
+future waits, ordered by position, until that audio was heard. What cannot take effect is a warning that
+says why, and the stream goes on.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from affectstream.contract import LIMITS
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.channel import Channel
+from affectstream_server.errors import InvalidRequest, NotServed
+from affectstream_server.stages.caller import CallerSegmenter
+from affectstream_server.stages.segment import Trigger
+from affectstream_server.timeline import from_rate
+from affectstream_server.turns import Turns
+from affectstream_server.utterance import Opened, Utterance
+
+MOST_WAITING: Final = 64
+"""Controls of a stream that may wait for their audio."""
+
+
+class Host(Protocol):
+    """What a control may touch: its session."""
+
+    @property
+    def frames(self) -> int: ...
+    @property
+    def rate_hz(self) -> int: ...
+    @property
+    def mode(self) -> pb.EndpointingMode.ValueType: ...
+    @property
+    def channels(self) -> Sequence[Channel]: ...
+    @property
+    def turns(self) -> Turns: ...
+
+    def settle(self, channel: Channel) -> None:
+        """Decide on everything that was heard, now."""
+        ...
+
+    def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None: ...
+    def done(self, control: pb.Control, position: int) -> None: ...
+    def warn(
+        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+    ) -> None: ...
+    def agent_speaks(self, channel: Channel, *, speaks: bool) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self, position: int | None) -> None: ...
+    def withdraw_consent(self) -> None: ...
+
+
+class _NoEffect(Exception):
+    """A control that cannot take effect: the warning's code, message, value and limit."""
+
+    def __init__(self, code: str, message: str, value: object = "", limit: object = "") -> None:
+        super().__init__(message)
+        self.code, self.value, self.limit = code, value, limit
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    position: int
+    number: int
+    control: pb.Control
+
+
+class Controls:
+    """The controls of one session."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._waiting: list[_Waiting] = []
+        self._count = 0
+
+    def take(self, control: pb.Control) -> None:
+        """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
+        kind = _checked(control)
+        host = self._host
+        if control.HasField("position_samples") and kind != "audio_resumed":
+            position = control.position_samples
+            farthest = host.frames + LIMITS.unread_audio_ms * host.rate_hz // 1_000
+            if not 0 <= position <= farthest:
+                self._warn(control, kind, _out_of_range(position, f"0 to {farthest}"))
+                return
+            if from_rate(position, host.rate_hz) > self._heard():
+                self._wait(control, kind, position)
+                return
+        self._apply(control, kind)
+
+    def heard_more(self, *, all_of_them: bool = False) -> None:
+        """More audio was heard: let what waited for it take effect."""
+        while self._waiting:
+            position = from_rate(self._waiting[0].position, self._host.rate_hz)
+            if position > self._heard() and not all_of_them:
+                return
+            waiting = self._waiting.pop(0)
+            self._apply(waiting.control, waiting.control.WhichOneof("control") or "")
+
+    def _heard(self) -> int:
+        return min(channel.heard for channel in self._host.channels)
+
+    def _wait(self, control: pb.Control, kind: str, position: int) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            full = _NoEffect(
+                "CONTROL_WITHOUT_EFFECT", "too many controls wait", len(self._waiting), MOST_WAITING
+            )
+            self._warn(control, kind, full)
+            return
+        self._count += 1
+        bisect.insort(self._waiting, _Waiting(position, self._count, control))
+
+    def _apply(self, control: pb.Control, kind: str) -> None:
+        host = self._host
+        position = control.position_samples if control.HasField("position_samples") else host.frames
+        try:
+            for channel in self._channels(control):
+                host.settle(channel)
+                self._affect(channel, control, kind)
+            self._affect_session(control, kind, position)
+        except _NoEffect as problem:
+            self._warn(control, kind, problem)
+        else:
+            host.done(control, position)
+
+    def _channels(self, control: pb.Control) -> Sequence[Channel]:
+        channels = self._host.channels
+        if not control.HasField("channel"):
+            return channels
+        chosen = [channel for channel in channels if channel.index == control.channel]
+        if not chosen:
+            known = ", ".join(str(channel.index) for channel in channels)
+            raise _NoEffect(
+                "NO_SUCH_CHANNEL", "the channel is not analysed", control.channel, f"one of {known}"
+            )
+        return chosen
+
+    def _affect(self, channel: Channel, control: pb.Control, kind: str) -> None:
+        end = from_rate(control.position_samples, self._host.rate_hz)
+        at = min(end, channel.heard) if control.HasField("position_samples") else channel.heard
+        match kind:
+            case "flush_utterance":
+                self._end(channel, at, Trigger.CLIENT_FLUSH)
+            case "speech_started":
+                self._begin(channel, at)
+            case "speech_ended":
+                if self._host.mode == pb.ENDPOINTING_MODE_SERVER:
+                    raise _NoEffect(
+                        "WRONG_MODE",
+                        "the server finds utterances in this session",
+                        "SERVER",
+                        "CALLER or MIXED",
+                    )
+                self._end(channel, at, Trigger.SPEECH_ENDED)
+            case "agent_speech_started" | "agent_speech_ended":
+                self._host.agent_speaks(channel, speaks=kind == "agent_speech_started")
+
+    def _affect_session(self, control: pb.Control, kind: str, position: int) -> None:
+        host, turns = self._host, self._host.turns
+        at = from_rate(position, host.rate_hz)
+        match kind:
+            case "turn_started":
+                if turns.open_id:
+                    raise _NoEffect("TURN_ALREADY_OPEN", "another turn is open", turns.open_id)
+                turns.start(control.turn_started.turn_id, at)
+            case "turn_ended":
+                if turns.open_id != control.turn_ended.turn_id:
+                    raise _NoEffect(
+                        "TURN_NOT_OPEN",
+                        "that turn is not open",
+                        control.turn_ended.turn_id,
+                        turns.open_id or "none",
+                    )
+                turns.end(at)
+            case "audio_paused":
+                host.pause()
+            case "audio_resumed":
+                if control.HasField("position_samples") and control.position_samples < host.frames:
+                    raise _out_of_range(control.position_samples, f"at least {host.frames}")
+                host.resume(control.position_samples if control.HasField("position_samples") else None)
+            case "consent_withdrawn":
+                host.withdraw_consent()
+
+    def _begin(self, channel: Channel, start: int) -> None:
+        if not isinstance(channel.segmenter, CallerSegmenter):
+            raise _NoEffect(
+                "WRONG_MODE", "the server finds the start of utterances in this session", limit="CALLER"
+            )
+        if channel.open_utterance_id:
+            raise _NoEffect(
+                "CONTROL_WITHOUT_EFFECT", "an utterance is open already", channel.open_utterance_id
+            )
+        try:
+            opened = channel.begin_utterance(start)
+        except ValueError as error:
+            raise _out_of_range(start, f"at least {error.args[0]} at 16 kHz") from None
+        self._host.took(channel, (opened,))
+
+    def _end(self, channel: Channel, end: int, trigger: Trigger) -> None:
+        so_far = channel.segmenter.so_far()
+        if so_far is None:
+            raise _NoEffect("CONTROL_WITHOUT_EFFECT", "no utterance is open")
+        if end <= so_far.audio_start:
+            raise _out_of_range(end, f"after {so_far.audio_start} at 16 kHz, where the utterance began")
+        utterance = channel.close_utterance(trigger, end)
+        if utterance is not None:
+            self._host.took(channel, (utterance,))
+
+    def _warn(self, control: pb.Control, kind: str, problem: _NoEffect) -> None:
+        name = f" {control.control_id}" if control.control_id else ""
+        self._host.warn(
+            problem.code,
+            f"control {kind}{name} has no effect: {problem}",
+            field=f"control.{kind}",
+            value=problem.value,
+            limit=problem.limit,
+        )
+
+
+def _out_of_range(position: int, limit: str) -> _NoEffect:
+    return _NoEffect("POSITION_OUT_OF_RANGE", "its position is out of range", position, limit)
+
+
+def _checked(control: pb.Control) -> str:
+    """The kind of a control whose fields are sound."""
+    kind = control.WhichOneof("control") or ""
+    if kind == "transcript":
+        raise NotServed("control.transcript", "text", instead="leave it out")
+    check_id(control.control_id, "control.control_id")
+    if kind in ("turn_started", "turn_ended"):
+        turn_id = getattr(control, kind).turn_id
+        check_id(turn_id, f"control.{kind}.turn_id")
+        if not turn_id:
+            raise InvalidRequest(f"control.{kind}.turn_id", "empty", f"1 to {LIMITS.label_bytes} bytes")
+    return kind
+
+
+def check_id(text: str, field: str) -> None:
+    """Refuse a caller's id that is too long. Raises `InvalidRequest`."""
+    size = len(text.encode())
+    if size > LIMITS.label_bytes:
+        raise InvalidRequest(field, f"{size} bytes", f"at most {LIMITS.label_bytes} bytes")

@@ -1,0 +1,193 @@
+"""A model behind Triton, asked for one utterance at a time; Triton batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from affectstream_server.scoring.breaker import Breaker, RetryBudget
+from affectstream_server.scoring.scorer import (
+    ModelFault,
+    ModelInfo,
+    Score,
+    ScorerOverloaded,
+    ScorerUnavailable,
+    ScoreTooLate,
+)
+from affectstream_server.scoring.triton_client import (
+    Broken,
+    NotThere,
+    QueueFull,
+    TimedOut,
+    TritonClient,
+    Unreachable,
+)
+from affectstream_server.scoring.triton_watch import Serving, Watch, score_of
+from affectstream_server.settings import TritonSettings
+from affectstream_server.stages.decode import Samples
+
+_log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S: Final = 0.1
+_LEAST_S: Final = 0.001
+_NOT_READY: Final = "the model is not ready; the server's log says why"
+
+
+class TritonScorer:
+    """Scores by Triton's ModelInfer, with a deadline, a bound and a breaker.
+
+    A call that finds no connection is made once more within the retry budget; one whose version was
+    replaced is made again with the new one, after that has proved itself.
+    """
+
+    def __init__(
+        self, client: TritonClient, wanted: str, settings: TritonSettings, *, max_pending: int
+    ) -> None:
+        """``wanted`` is NAME or NAME:VERSION."""
+        self.name, _, pinned = wanted.partition(":")
+        self._client = client
+        self._changed: Callable[[], None] = lambda: None
+        self._watch = Watch(
+            client,
+            self.name,
+            pinned,
+            period_s=settings.canary_s,
+            timeout_s=settings.canary_timeout_ms / 1_000,
+            changed=self._on_change,
+        )
+        self._breaker = Breaker()
+        self._budget = RetryBudget(settings.retry_share)
+        self._slots = asyncio.Semaphore(settings.max_in_flight)
+        self._max_pending = max_pending
+        self._pending = 0
+        self._known: ModelInfo | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.counts: Counter[str] = Counter()
+        """Since the start: asked, retried, discarded, too_late, unreachable, refused_by_breaker, overloaded."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The model that serves, or that last did. Raises `ScorerUnavailable` while none ever has."""
+        if self._known is None:
+            raise ScorerUnavailable(_NOT_READY)
+        return self._known
+
+    @property
+    def trouble(self) -> str:
+        """Why it may not serve now; empty where it may."""
+        return self._watch.trouble
+
+    def start(self, changed: Callable[[], None]) -> None:
+        """Begin to watch the model; ``changed`` is told when `trouble` or `model` changes."""
+        self._changed = changed
+        self._task = asyncio.get_running_loop().create_task(self._watch.run())
+
+    async def close(self) -> None:
+        """Stop watching. The connection is its owner's."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+        if self._pending >= self._max_pending:
+            raise ScorerOverloaded(f"{self._pending} utterances are waiting, at most {self._max_pending} may")
+        asked = time.perf_counter()
+        self._pending += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._slots.acquire()
+            try:
+                return await self._admitted(utterance_id, audio, asked, asked + timeout_s)
+            finally:
+                self._slots.release()
+        except (TimeoutError, TimedOut):
+            self.counts["too_late"] += 1
+            raise ScoreTooLate(f"no score within {timeout_s * 1_000:.0f} ms") from None
+        except QueueFull:
+            self.counts["overloaded"] += 1
+            raise ScorerOverloaded("the inference server's queue is full") from None
+        finally:
+            self._pending -= 1
+
+    async def _admitted(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
+        """One utterance past the breaker, which learns of the outcome."""
+        serving = self._watch.serving
+        if serving is None:
+            raise ScorerUnavailable(_NOT_READY)
+        if not 0 < len(audio) <= serving.model.max_samples:
+            raise ModelFault(f"{len(audio)} samples, expected 1 to {serving.model.max_samples}")
+        if not self._breaker.admit():
+            self.counts["refused_by_breaker"] += 1
+            raise ScorerUnavailable("the inference server failed too often and is not asked for a moment")
+        try:
+            score = await self._ask(serving, utterance_id, audio, asked, until)
+        except (TimedOut, Unreachable, ModelFault) as error:
+            self._breaker.failed()
+            self._watch.nudge()
+            if isinstance(error, Unreachable):
+                raise ScorerUnavailable("the inference server cannot be reached") from None
+            raise
+        except BaseException:  # cancelled, or refused for reasons that say nothing of the server
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+        return score
+
+    async def _ask(
+        self, serving: Serving, utterance_id: str, audio: Samples, asked: float, until: float
+    ) -> Score:
+        self._budget.earn()
+        try:
+            return await self._ask_once(serving, utterance_id, audio, asked, until)
+        except Unreachable as error:
+            self.counts["unreachable"] += 1
+            _log.warning("utterance %s: %s", utterance_id, error)
+            self._watch.nudge()
+            if not self._budget.spend():
+                raise
+            self.counts["retried"] += 1
+            await asyncio.sleep(min(_RETRY_AFTER_S, max(0.0, until - time.perf_counter())))
+            again = self._watch.serving
+        except NotThere as error:
+            _log.info("utterance %s: %s", utterance_id, error)
+            async with asyncio.timeout(until - time.perf_counter()):
+                again = await self._watch.look_again()
+        if again is None:
+            raise ScorerUnavailable(_NOT_READY)
+        try:
+            return await self._ask_once(again, utterance_id, audio, asked, until)
+        except NotThere as error:
+            raise ScorerUnavailable("the model is not loaded") from error
+
+    async def _ask_once(
+        self, serving: Serving, utterance_id: str, audio: Samples, asked: float, until: float
+    ) -> Score:
+        sent = time.perf_counter()
+        if until - sent < _LEAST_S:
+            raise TimedOut("no time is left")
+        self.counts["asked"] += 1
+        question = serving.question(utterance_id, audio, self.name)
+        try:
+            tensors = await self._client.infer(question, until - sent)
+            return score_of(
+                serving.model,
+                tensors,
+                compute_ms=(time.perf_counter() - sent) * 1_000,
+                queue_ms=(sent - asked) * 1_000,
+            )
+        except Broken as error:
+            _log.warning("utterance %s: %s", utterance_id, error)
+            raise ModelFault(f"{serving.model.name}: the model failed") from None
+        except ModelFault:
+            self.counts["discarded"] += 1
+            raise
+
+    def _on_change(self) -> None:
+        if self._watch.serving is not None:
+            self._known = self._watch.serving.model
+            self._breaker.close()
+        self._changed()

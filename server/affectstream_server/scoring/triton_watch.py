@@ -1,0 +1,211 @@
+"""Whether a model behind Triton may serve: looked at before the first utterance, and ever after."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectstream.contract import DIMS, EMBEDDING, LOGITS
+from affectstream_server.scoring.canary import Answer, CanaryFailed, canary_audio, known_answer
+from affectstream_server.scoring.scorer import ModelFault, ModelInfo, Score, checked_score
+from affectstream_server.scoring.triton_client import Question as Ask
+from affectstream_server.scoring.triton_client import QueueFull, TimedOut, TritonClient, TritonError
+from affectstream_server.scoring.triton_layout import (
+    ContractMismatch,
+    Layout,
+    layout_of,
+    model_of,
+    output_sizes,
+    parameters_of,
+)
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 0.25
+"""Between looks while the model may not serve."""
+_LEAST_GAP_S: Final = 0.05
+_MISSES: Final = 2
+"""Canaries without an answer in a row until a model that served may not; one may be mere load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A version that has proved itself."""
+
+    version: str
+    model: ModelInfo
+    layout: Layout
+    answer: Answer
+    """What it says of the canary."""
+
+    def question(self, request_id: str, audio: NDArray[np.int16], triton_name: str) -> Ask:
+        """The request that scores int16 ``[n]``."""
+        return Ask(triton_name, self.version, request_id, self.layout.tensors(audio))
+
+
+class Watch:
+    """Keeps a model under observation. Run `run` as a task; `serving` is what may be asked meanwhile.
+
+    Faults of the server, of the contract and of the canary take `serving` away at once; so an answer
+    of a restarted Triton counts only after it was inspected again.
+    """
+
+    def __init__(
+        self,
+        client: TritonClient,
+        name: str,
+        pinned: str,
+        *,
+        period_s: float,
+        timeout_s: float,
+        changed: Callable[[], None],
+    ) -> None:
+        """``pinned`` is the one version that may serve; empty: the latest. ``changed`` is told of every
+        change of `serving`."""
+        self._client = client
+        self._name = name
+        self._pinned = pinned
+        self._period_s = period_s
+        self._timeout_s = timeout_s
+        self._changed = changed
+        self._nudged = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._misses = 0
+        self._complaint = ""
+        self.serving: Serving | None = None
+        self.trouble = f"{name} was not asked yet"
+        """Why nothing serves; empty where something does."""
+
+    async def run(self) -> None:
+        """Look, for ever."""
+        while True:
+            waiters, self._waiters = self._waiters, []
+            self._nudged.clear()
+            await self._look()
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            await asyncio.sleep(_LEAST_GAP_S)
+            try:
+                async with asyncio.timeout(self._period_s if self.serving else _RETRY_S):
+                    await self._nudged.wait()
+            except TimeoutError:
+                continue
+
+    def nudge(self) -> None:
+        """Look again now."""
+        self._nudged.set()
+
+    async def look_again(self) -> Serving | None:
+        """What serves after one more whole look. The caller bounds the wait."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self.nudge()
+        await waiter
+        return self.serving
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._check()
+            self._misses = 0
+        except (TimedOut, TimeoutError):
+            self._misses += 1
+            if self.serving is None or self._misses >= _MISSES:
+                self._stop_serving(f"no answer within {self._timeout_s * 1_000:.0f} ms")
+        except QueueFull:
+            self._misses = 0  # it is alive, and says so
+        except (TritonError, ContractMismatch, CanaryFailed, ModelFault) as error:
+            self._stop_serving(str(error))
+        except Exception as error:
+            _log.exception("looking at %s failed", self._name)
+            self._stop_serving(f"looking at it failed: {type(error).__name__}")
+
+    async def _check(self) -> None:
+        version = self._pinned or await self._client.latest_version(self._name, self._timeout_s)
+        serving = self.serving
+        if serving is not None and serving.version == version:
+            await self._prove(serving)
+            return
+        try:
+            fresh = await self._inspect(version)
+        except (ContractMismatch, CanaryFailed, ModelFault) as error:
+            if serving is None:
+                raise
+            self._complain(f"version {version} may not serve, {serving.version} goes on: {error}")
+            await self._prove(serving)
+            return
+        self._serve(fresh)
+
+    async def _inspect(self, version: str) -> Serving:
+        """A version's configuration, labels and canary. Raises what makes it unfit."""
+        config = await self._client.config(self._name, version, self._timeout_s)
+        layout = layout_of(config)
+        count = output_sizes(config)[LOGITS.name]
+        question = Ask(self._name, version, "canary", layout.tensors(canary_audio()))
+        labels = await self._client.labels(question, count, self._timeout_s)
+        model = model_of(config, version, labels)
+        score = await self._ask(question, model)
+        answer = Answer.of(np.log(score.probabilities), score.dimensions)
+        known = known_answer(parameters_of(config), version)
+        if known is not None:
+            answer.compare(known)
+        else:
+            await self._hears(layout, version, model, answer)
+        return Serving(version, model, layout, answer)
+
+    async def _hears(self, layout: Layout, version: str, model: ModelInfo, answer: Answer) -> None:
+        """Without a known answer: silence must not sound like the canary."""
+        silence = Ask(self._name, version, "canary", layout.tensors(np.zeros_like(canary_audio())))
+        score = await self._ask(silence, model)
+        if Answer.of(np.log(score.probabilities), score.dimensions) == answer:
+            raise CanaryFailed("silence and the known sound gave the same answer")
+
+    async def _prove(self, serving: Serving) -> None:
+        score = await self._ask(serving.question("canary", canary_audio(), self._name), serving.model)
+        Answer.of(np.log(score.probabilities), score.dimensions).compare(serving.answer)
+
+    async def _ask(self, question: Ask, model: ModelInfo) -> Score:
+        return score_of(model, await self._client.infer(question, self._timeout_s))
+
+    def _serve(self, fresh: Serving) -> None:
+        _log.info("%s version %s serves", self._name, fresh.version)
+        self.serving, self.trouble, self._complaint = fresh, "", ""
+        self._changed()
+
+    def _stop_serving(self, why: str) -> None:
+        self.trouble = f"{self._name}: {why}"
+        self._complain(why)
+        if self.serving is not None:
+            self.serving = None
+            self._changed()
+
+    def _complain(self, what: str) -> None:
+        """Log once what lasts."""
+        if what != self._complaint:
+            self._complaint = what
+            _log.warning("%s at %s: %s", self._name, self._client.address, what)
+
+
+def score_of(
+    model: ModelInfo,
+    tensors: dict[str, NDArray[Any] | None],
+    *,
+    compute_ms: float = 0.0,
+    queue_ms: float = 0.0,
+) -> Score:
+    """A score from the tensors of one answer. Raises `ModelFault` where they cannot be right."""
+    rows = []
+    for name in (LOGITS.name, DIMS.name, EMBEDDING.name):
+        tensor = tensors.get(name)
+        if tensor is None or tensor.dtype != np.float32 or tensor.ndim < 1 or len(tensor) != 1:
+            shape = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+            raise ModelFault(f"{model.name}: {name} is {shape}, expected float32 with one row")
+        rows.append(tensor[0])
+    return checked_score(model, rows[0], rows[1], rows[2], compute_ms=compute_ms, queue_ms=queue_ms)

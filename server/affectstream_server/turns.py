@@ -1,0 +1,129 @@
+"""Turns: the utterances between turn_started and turn_ended, combined into one turn_affect.
+
+A language model answers a turn, not a piece of it. Each utterance weighs by its speech and by how sure
+its score is: ``speech × (1 − entropy)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from affectstream.contract import DIMENSIONS
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.stages.decide import uncertainty
+from affectstream_server.timeline import duration
+
+_LEAST_WEIGHT = 1e-6
+
+
+@dataclass(slots=True)
+class _Turn:
+    turn_id: str
+    start: int
+    end: int | None = None
+    waiting: set[str] = field(default_factory=set)
+    finals: list[pb.AffectEvent] = field(default_factory=list)
+
+
+class Turns:
+    """The turns of one session, one open at a time. Positions are samples at 16 kHz."""
+
+    def __init__(self) -> None:
+        self._open: _Turn | None = None
+        self._ended: list[_Turn] = []
+        self._of_utterance: dict[str, _Turn] = {}
+
+    @property
+    def open_id(self) -> str:
+        """Id of the open turn; empty if none is."""
+        return self._open.turn_id if self._open is not None else ""
+
+    def start(self, turn_id: str, position: int) -> None:
+        """Open a turn. None may be open."""
+        self._open = _Turn(turn_id, position)
+
+    def end(self, position: int) -> None:
+        """End the open turn: utterances that begin later are not its."""
+        if self._open is not None:
+            self._open.end = position
+            self._ended.append(self._open)
+            self._open = None
+
+    def began(self, utterance_id: str, audio_start: int) -> None:
+        """An utterance began: it is of the turn that holds its start, or of the one opened inside it."""
+        for turn in (*self._ended, self._open):
+            if turn is not None and (turn.end is None or audio_start < turn.end):
+                turn.waiting.add(utterance_id)
+                self._of_utterance[utterance_id] = turn
+                return
+
+    def turn_of(self, utterance_id: str) -> str:
+        """Id of an utterance's turn; empty if it has none."""
+        turn = self._of_utterance.get(utterance_id)
+        return turn.turn_id if turn is not None else ""
+
+    def add(self, final: pb.AffectEvent) -> None:
+        """An utterance has its final."""
+        turn = self._of_utterance.pop(final.utterance_id, None)
+        if turn is not None:
+            turn.waiting.discard(final.utterance_id)
+            turn.finals.append(final)
+
+    def complete(self, settled_until: int) -> list[pb.TurnAffect]:
+        """Turns that ended and whose every utterance has its final.
+
+        ``settled_until``: no utterance still to be found begins before this position.
+        """
+        done = [
+            turn
+            for turn in self._ended
+            if not turn.waiting and turn.end is not None and settled_until >= turn.end
+        ]
+        if done:
+            self._ended = [turn for turn in self._ended if turn not in done]
+        return [_combine(turn) for turn in done]
+
+
+def _combine(turn: _Turn) -> pb.TurnAffect:
+    finals = sorted(turn.finals, key=lambda final: final.audio_start.ToNanoseconds())
+    event = pb.TurnAffect(turn_id=turn.turn_id, utterance_ids=[final.utterance_id for final in finals])
+    if finals:
+        event.audio_start.CopyFrom(finals[0].audio_start)
+        event.audio_end.CopyFrom(finals[-1].audio_end)
+        event.model.CopyFrom(finals[-1].model)
+    else:
+        event.audio_start.CopyFrom(duration(turn.start))
+        event.audio_end.CopyFrom(duration(turn.end or turn.start))
+    chosen = [final for final in finals if final.status == pb.AFFECT_STATUS_OK]
+    event.status = pb.AFFECT_STATUS_OK
+    if not chosen:
+        chosen = [final for final in finals if final.status == pb.AFFECT_STATUS_ABSTAINED]
+        event.status = pb.AFFECT_STATUS_ABSTAINED
+    if chosen:
+        _weigh(event, chosen)
+    else:
+        event.status = finals[0].status if finals else pb.AFFECT_STATUS_INSUFFICIENT_SPEECH
+    return event
+
+
+def _weigh(event: pb.TurnAffect, finals: list[pb.AffectEvent]) -> None:
+    weights = np.array(
+        [
+            final.quality.speech_duration.ToNanoseconds() / 1e9 * (1.0 - final.uncertainty.entropy)
+            for final in finals
+        ]
+    )
+    weights = np.maximum(weights, _LEAST_WEIGHT)
+    weights /= weights.sum()
+    shares = weights @ np.array([[e.probability for e in final.emotions] for final in finals])
+    shares /= shares.sum()
+    for emotion, share in zip(finals[0].emotions, shares.tolist(), strict=True):
+        event.emotions.add(label=emotion.label, probability=share)
+    event.top_label = event.emotions[int(shares.argmax())].label
+    for name in DIMENSIONS:
+        if all(final.dimensions.HasField(name) for final in finals):
+            values = np.array([getattr(final.dimensions, name) for final in finals])
+            setattr(event.dimensions, name, float(np.clip(weights @ values, 0.0, 1.0)))
+    event.uncertainty.CopyFrom(uncertainty(shares, calibrated=finals[0].uncertainty.calibrated))
