@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -231,7 +232,7 @@ def test_a_full_disk_is_refused_before_the_build(tmp_path: Path) -> None:
 
 
 def test_graphs_that_do_not_belong_together_are_refused(
-    request_: Request, stand_in: StandIn, exported: Exported
+    request_: Request, stand_in: StandIn, exported: Exported, tmp_path: Path
 ) -> None:
     with pytest.raises(
         ModelsError, match="AUDIO is int16, which TensorRT lacks; export with --audio float32"
@@ -239,8 +240,13 @@ def test_graphs_that_do_not_belong_together_are_refused(
         engine.build(replace(request_, onnx=exported("float32", "int16")), stand_in, quiet)
     with pytest.raises(ModelsError, match="is bf16; the reference must be float32"):
         engine.build(replace(request_, reference=request_.onnx), stand_in, quiet)
+    foreign = tmp_path / "foreign.onnx"
+    graph = onnx.load(request_.reference)
+    source = next(item for item in graph.metadata_props if item.key == "affectstream.source_sha256")
+    source.value = "0" * 64
+    onnx.save(graph, foreign)
     with pytest.raises(ModelsError, match="hold different weights; export both again"):
-        engine.build(replace(request_, reference=exported("float32", seed=1)), stand_in, quiet)
+        engine.build(replace(request_, reference=foreign), stand_in, quiet)
 
 
 def run(words: list[str], backend: engine.Backend) -> tuple[int, str]:

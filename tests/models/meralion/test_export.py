@@ -84,6 +84,13 @@ def test_source_digest_tells_weights_apart() -> None:
     assert weights_sha256(lively(SMALL)) != weights_sha256(lively(SMALL, seed=1))
 
 
+@pytest.fixture
+def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing takes seconds: what is not about the graph takes one that was traced before."""
+    monkeypatch.setattr(export_module, "_trace", lambda *_: onnx_ir.load(exported("float32", "int16")))
+
+
+@pytest.mark.usefixtures("traced")
 def test_weights_beside_the_model_are_named_after_their_source(tmp_path: Path, talk: Samples) -> None:
     """An export replaces model and data, and leaves nothing of an earlier one."""
     path = tmp_path / "model.onnx"
@@ -117,12 +124,11 @@ def test_a_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest
         export(lively(SMALL), tmp_path / "model.onnx")
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EIO])
 def test_a_write_that_fails_leaves_the_old_file(
-    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
 ) -> None:
-    traced = onnx_ir.load(exported("float32"))
-    monkeypatch.setattr(export_module, "_trace", lambda *_: traced)
     path = tmp_path / "model.onnx"
     path.write_bytes(b"old")
 
@@ -143,6 +149,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         export(lively(SMALL), tmp_path / "missing" / "model.onnx")
 
 
+@pytest.mark.usefixtures("traced")
 def test_the_command_reads_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_checkpoint(tmp_path / "checkpoint", with_decoder(lively(SMALL)))
     load = MeralionSer.from_checkpoint
