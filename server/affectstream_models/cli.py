@@ -29,6 +29,8 @@ class Command:
 
 COMMANDS = (
     Command("build", "affectstream_models.engine", "models", "compile MERaLiON-SER to a TensorRT engine"),
+    Command("calibrate", "affectstream_models.calibrate", "models", "fit a model to your own labelled clips"),
+    Command("evaluate", "affectstream_models.evaluate", "models", "report how well a model hears"),
     Command("export", "affectstream_models.export", "models", "write MERaLiON-SER as an ONNX graph"),
     Command(
         "render",

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from affectstream.contract import SAMPLE_RATE_HZ
+from scipy import signal
 
+from affectstream.contract import DIMENSIONS, SAMPLE_RATE_HZ
 from affectstream_models.errors import ModelsError
 
 AUDIO_ENV = "AFFECTSTREAM_AUDIO"
 """Environment variable that names the audio folder where no `--audio` is given."""
 
 MANIFEST = "manifest.tsv"
-COLUMNS = frozenset({"path", "corpus", "split", "emotion", "speaker", "gender", "duration", "train_ok"})
+COLUMNS = frozenset({"path", "corpus", "split", "emotion", "speaker", "gender", "train_ok"})
 
 Waveform = npt.NDArray[np.int16]
 """Mono, 16 kHz, full scale ±32,768; shape [samples]."""
@@ -37,22 +39,27 @@ class Clip:
     speaker: str
     gender: str
     """`m`, `f` or `-`."""
-    duration_s: float
     train_ok: bool
     """Whether weights trained on it may be shipped."""
 
+    dims: Mapping[str, float] = field(default_factory=dict)
+    """What listeners said, 0..1, by dimension; empty where nobody was asked."""
+
     def read(self) -> Waveform:
-        """The clip's audio; refuses what is not 16 kHz mono."""
+        """The clip's audio, brought to 16 kHz; refuses more than one channel."""
         try:
-            audio, rate_hz = soundfile.read(self.path, dtype="int16")
+            audio, rate_hz = soundfile.read(self.path, dtype="float32", always_2d=True)
         except (OSError, soundfile.SoundFileError) as error:
             raise ModelsError(f"cannot read {self.path}: {error}") from error
-        if rate_hz != SAMPLE_RATE_HZ or audio.ndim != 1:
-            raise ModelsError(
-                f"{self.path} must be {SAMPLE_RATE_HZ} Hz mono, not {rate_hz} Hz {audio.ndim}-d"
-            )
-        waveform: Waveform = audio
-        return waveform
+        if audio.shape[1] != 1:
+            raise ModelsError(f"{self.path} has {audio.shape[1]} channels; one is needed")
+        if len(audio) == 0:
+            raise ModelsError(f"{self.path} holds no audio")
+        mono = audio[:, 0]
+        if rate_hz != SAMPLE_RATE_HZ:
+            common = math.gcd(rate_hz, SAMPLE_RATE_HZ)
+            mono = signal.resample_poly(mono, SAMPLE_RATE_HZ // common, rate_hz // common)
+        return np.asarray(np.clip(np.round(mono * 32768), -32768, 32767), dtype=np.int16)
 
 
 def audio_folder(given: Path | None) -> Path:
@@ -73,24 +80,48 @@ def audio_folder(given: Path | None) -> Path:
 
 def read_manifest(folder: Path) -> list[Clip]:
     """Every row of the folder's manifest, in the file's order."""
-    with (folder / MANIFEST).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise ModelsError(f"{folder / MANIFEST} lacks the columns {', '.join(sorted(missing))}")
-        return [
-            Clip(
-                path=folder / row["path"],
-                corpus=row["corpus"],
-                split=row["split"],
-                emotion=row["emotion"],
-                speaker=row["speaker"],
-                gender=row["gender"],
-                duration_s=float(row["duration"]),
-                train_ok=row["train_ok"] == "yes",
-            )
-            for row in reader
-        ]
+    return _read_table(folder / MANIFEST, "\t", COLUMNS)
+
+
+def read_labelled(table: Path, labels: Iterable[str]) -> list[Clip]:
+    """Clips of one's own: a CSV or TSV with columns path and emotion, and speaker and gender where known.
+
+    Paths are relative to the table. Every emotion must be one of `labels`.
+    """
+    known = frozenset(labels)
+    clips = _read_table(table, "\t" if table.suffix == ".tsv" else ",", frozenset({"path", "emotion"}))
+    for clip in clips:
+        if clip.emotion not in known:
+            raise ModelsError(f"{table}: emotion {clip.emotion!r} is none of {', '.join(sorted(known))}")
+    if not clips:
+        raise ModelsError(f"{table} lists no clips")
+    return clips
+
+
+def _read_table(table: Path, delimiter: str, needed: frozenset[str]) -> list[Clip]:
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            if missing := needed - set(reader.fieldnames or ()):
+                raise ModelsError(f"{table} lacks the columns {', '.join(sorted(missing))}")
+            return [_clip(table.parent, row) for row in reader]
+    except OSError as error:
+        raise ModelsError(f"cannot read {table}: {error.strerror}") from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise ModelsError(f"{table} is not a table of clips: {error}") from error
+
+
+def _clip(folder: Path, row: Mapping[str, str]) -> Clip:
+    return Clip(
+        path=folder / row["path"],
+        corpus=row.get("corpus") or "own",
+        split=row.get("split") or "-",
+        emotion=row["emotion"],
+        speaker=row.get("speaker") or "-",
+        gender=row.get("gender") or "-",
+        train_ok=row.get("train_ok") == "yes",
+        dims={name: float(row[name]) for name in DIMENSIONS if row.get(name)},
+    )
 
 
 def select(

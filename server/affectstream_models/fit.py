@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from affectstream_models.embedded import LABELS, STATISTICS, Heads
@@ -88,11 +87,3 @@ def fit_heads(
             schedule.step()
         advance()
     return heads.eval()
-
-
-def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature between 0.25 and 8 under which the labels are likeliest, classes weighing the same."""
-    counts = torch.bincount(labels, minlength=logits.shape[1]).clamp(min=1)
-    candidates = torch.logspace(np.log10(0.25), np.log10(8), 201)
-    losses = [functional.cross_entropy(logits / t, labels, 1 / counts) for t in candidates]
-    return float(candidates[torch.stack(losses).argmin()])

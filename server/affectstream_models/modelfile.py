@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
+
 from affectstream.contract import (
     AUDIO,
     DIMS,
@@ -25,11 +25,10 @@ from affectstream.contract import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
 )
-from onnx import numpy_helper
-
 from affectstream_models.card import CARD_FILE, MODEL_FILE, Card
 from affectstream_models.embedded import EmbeddedModel
 from affectstream_models.errors import ModelsError
+from affectstream_models.files import write_atomically
 
 OPSET = 18
 MIN_SAMPLES = 1_600
@@ -110,30 +109,3 @@ def save(folder: Path, model: onnx.ModelProto, card: Card) -> None:
     onnx.checker.check_model(model, full_check=True)
     write_atomically(folder / MODEL_FILE, model.SerializeToString(deterministic=True))
     write_atomically(folder / CARD_FILE, card.to_toml().encode())
-
-
-def prepare_folder(folder: Path) -> None:
-    """Creates the folder, and refuses early where nothing can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ModelsError(f"cannot write to {folder}: {error.strerror}") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """A reader finds the old file or the new one, never a part."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise ModelsError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()

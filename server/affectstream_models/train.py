@@ -6,6 +6,8 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -15,10 +17,12 @@ from affectstream_models.dataset import Clip, Waveform, audio_folder, read_manif
 from affectstream_models.embedded import LABELS, EmbeddedModel
 from affectstream_models.embedded_card import embedded_card
 from affectstream_models.errors import ModelsError
-from affectstream_models.fit import Examples, Recipe, fit_heads, fit_temperature
+from affectstream_models.files import prepare_folder
+from affectstream_models.fit import Examples, Recipe, fit_heads
 from affectstream_models.listen import listen
 from affectstream_models.metrics import unweighted_average_recall
-from affectstream_models.modelfile import MAX_SAMPLES, export, prepare_folder, save, weights_sha256
+from affectstream_models.modelfile import MAX_SAMPLES, export, save, weights_sha256
+from affectstream_models.thresholds import fit_temperature
 
 EPILOG = """\
 Trains on the corpus `emodb`, split `train`, with noise from the corpus `esc10`, split `noise-train`, and
@@ -61,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         recipe = Recipe(epochs=args.epochs)
         heads = fit_heads(examples, args.seed, recipe, lambda: progress.advance(fitting))
     with torch.no_grad():
-        logits = heads(torch.from_numpy(held_out.statistics))[0]
-    temperature = fit_temperature(logits, torch.from_numpy(held_out.labels))
+        logits = heads(torch.from_numpy(held_out.statistics))[0].numpy()
+    temperature = fit_temperature(logits, held_out.labels)
     heads.temperature.fill_(temperature)
     dev_uar = _uar_of_unaltered(logits, held_out, args.copies)
     model = export(EmbeddedModel(heads))
@@ -97,6 +101,6 @@ def _material(folder: Path) -> tuple[list[Clip], list[Clip], list[Waveform]]:
     return train, dev, [clip.read() for clip in noise]
 
 
-def _uar_of_unaltered(logits: torch.Tensor, held_out: Examples, copies: int) -> float:
-    predicted = logits[::copies].argmax(dim=1).numpy()
+def _uar_of_unaltered(logits: npt.NDArray[np.float32], held_out: Examples, copies: int) -> float:
+    predicted = logits[::copies].argmax(axis=1)
     return unweighted_average_recall(held_out.labels[::copies], predicted, len(LABELS))

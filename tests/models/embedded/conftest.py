@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from affectstream.contract import SAMPLE_RATE_HZ
 
+from affectstream.contract import SAMPLE_RATE_HZ
 from tests.models.embedded.helpers import SHIPPED, Model, Waveform, voice
 
 
@@ -36,13 +36,13 @@ def tiny_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 path = f"{split}_{speaker}_{emotion}.flac"
                 wave = voice(10 * index + ord(speaker), 1.0 + 0.2 * index, pitch_hz, swing)
                 soundfile.write(folder / path, wave, SAMPLE_RATE_HZ)
-                rows.append((path, "emodb", split, emotion, speaker, "f", len(wave) / SAMPLE_RATE_HZ, "yes"))
+                rows.append((path, "emodb", split, emotion, speaker, "f", "yes"))
     for index in range(2):
         noise = np.random.default_rng(index).normal(0, 1000, SAMPLE_RATE_HZ).astype(np.int16)
         soundfile.write(folder / f"noise_{index}.flac", noise, SAMPLE_RATE_HZ)
-        rows.append((f"noise_{index}.flac", "esc10", "noise-train", "-", "-", "-", 1.0, "yes"))
+        rows.append((f"noise_{index}.flac", "esc10", "noise-train", "-", "-", "-", "yes"))
     with (folder / "manifest.tsv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, delimiter="\t")
-        writer.writerow(("path", "corpus", "split", "emotion", "speaker", "gender", "duration", "train_ok"))
+        writer.writerow(("path", "corpus", "split", "emotion", "speaker", "gender", "train_ok"))
         writer.writerows(rows)
     return folder

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import affectstream_server
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+
+import affectstream_server
 from affectstream.contract import AUDIO, DIMS, EMBEDDING, LOGITS, NUM_SAMPLES, SAMPLE_RATE_HZ
 
 Waveform = npt.NDArray[np.int16]

@@ -9,7 +9,6 @@ pytest.importorskip("scipy", reason="needs the extra `models`")
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_models import augment
-
 from tests.models.embedded.helpers import voice
 
 RATE = SAMPLE_RATE_HZ

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from affectstream_models.card import Card, Measurement, read_card
 from affectstream_models.errors import ModelsError
-
 from tests.models.embedded.helpers import SHIPPED
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from affectstream_models.cli import COMMANDS, main
 
 
@@ -78,12 +79,10 @@ class TestTrain:
     def test_manifest_without_columns(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (tmp_path / "manifest.tsv").write_text("path\tcorpus\nx\ty\n")
         line = failure(capsys, "train", "--out", str(tmp_path / "out"), "--audio", str(tmp_path))
-        assert "lacks the columns duration, emotion" in line
+        assert "lacks the columns emotion, gender" in line
 
     def test_manifest_without_speech(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-        (tmp_path / "manifest.tsv").write_text(
-            "path\tcorpus\tsplit\temotion\tspeaker\tgender\tduration\ttrain_ok\n"
-        )
+        (tmp_path / "manifest.tsv").write_text("path\tcorpus\tsplit\temotion\tspeaker\tgender\ttrain_ok\n")
         line = failure(capsys, "train", "--out", str(tmp_path / "out"), "--audio", str(tmp_path))
         assert "no emodb/train clips with train_ok = yes" in line
 

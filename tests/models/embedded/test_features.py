@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra `models`")
 
 import torch
+
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_models.features import (
     HOP_SAMPLES,
@@ -17,7 +18,6 @@ from affectstream_models.features import (
     masked_mean,
     mel_matrix,
 )
-
 from tests.models.embedded.helpers import Waveform, voice
 
 LEVEL, PITCH, VOICING = MEL_BANDS, MEL_BANDS + 1, MEL_BANDS + 2

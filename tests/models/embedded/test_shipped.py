@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from affectstream.contract import (
     AUDIO,
     DIMS,
@@ -23,7 +24,6 @@ from affectstream.contract import (
     SAMPLE_RATE_HZ,
 )
 from affectstream_models.card import CARD_FILE, MODEL_FILE, read_card
-
 from tests.models.embedded.helpers import SHIPPED, Model, Waveform, voice
 
 ONNX_TYPES = {"INT16": "tensor(int16)", "INT32": "tensor(int32)", "FP32": "tensor(float)"}

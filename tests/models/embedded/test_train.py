@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra `models`")
 
 import torch
+
 from affectstream_models.card import read_card
 from affectstream_models.cli import main
 from affectstream_models.embedded import LABELS, STATISTICS, EmbeddedModel, Heads
-from affectstream_models.fit import Examples, Recipe, fit_heads, fit_temperature
+from affectstream_models.fit import Examples, Recipe, fit_heads
 from affectstream_models.modelfile import export, weights_sha256
-
 from tests.models.embedded.helpers import Model, Waveform
 
 TINY = ("--copies", "3", "--epochs", "3")
@@ -86,11 +86,3 @@ def test_fitting_learns_what_is_there() -> None:
 def test_examples_must_fit_together() -> None:
     with pytest.raises(ValueError, match="statistics must be"):
         Examples(np.zeros((2, 3), dtype=np.float32), np.zeros(2, dtype=np.int64))
-
-
-def test_temperature_is_found_again() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(4000, 4, generator=generator) * 2
-    labels = torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
-    for factor in (0.5, 1.0, 3.0):
-        assert fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.1)
