@@ -67,7 +67,7 @@ class TritonScorer:
         self._known: ModelInfo | None = None
         self._task: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
-        """Since the start: asked, retried, discarded, too_late, unreachable, refused_by_breaker, overloaded."""
+        """Calls asked, retried, discarded, too_late, unreachable, overloaded, refused_by_breaker."""
 
     @property
     def model(self) -> ModelInfo:

@@ -1,8 +1,8 @@
 """The embedded model behind Triton's Python backend.
 
 `triton_repo/affect_embedded/1/model.py` is a few lines over this, and runs in an environment that holds
-numpy, onnxruntime and this package without its dependencies. Tensors cross by DLPack and never through
-the backend's own numpy calls, which numpy 2 corrupts silently in some builds of it.
+numpy, onnxruntime and this package without its dependencies. Under numpy 2 some builds of the backend
+corrupt tensors silently on their way in; the service's canary finds it and does not become ready.
 """
 
 from __future__ import annotations
@@ -88,13 +88,11 @@ class TritonTarget:
         return [self._response(parts) for parts in zip(*columns, strict=True)]
 
     def _response(self, parts: Sequence[NDArray[np.float32]]) -> Any:
-        tensors = [
-            self._pb_utils.Tensor.from_dlpack(name, part) for name, part in zip(_OUTPUTS, parts, strict=True)
-        ]
+        tensors = [self._pb_utils.Tensor(name, part) for name, part in zip(_OUTPUTS, parts, strict=True)]
         return self._pb_utils.InferenceResponse(output_tensors=tensors)
 
     def _read(self, request: Any, name: str) -> NDArray[Any]:
-        tensor: NDArray[Any] = np.from_dlpack(self._pb_utils.get_input_tensor_by_name(request, name))
+        tensor: NDArray[Any] = self._pb_utils.get_input_tensor_by_name(request, name).as_numpy()
         return tensor
 
     def _prove(self, known: Answer | None) -> None:

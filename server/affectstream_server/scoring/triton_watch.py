@@ -123,7 +123,7 @@ class Watch:
             self._misses = 0  # it is alive, and says so
         except (TritonError, ContractMismatch, CanaryFailed, ModelFault) as error:
             self._stop_serving(str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the watch must go on
             _log.exception("looking at %s failed", self._name)
             self._stop_serving(f"looking at it failed: {type(error).__name__}")
 
