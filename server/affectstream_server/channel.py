@@ -152,8 +152,9 @@ class Channel:
     def _advance_caller(self, now: float) -> Decided:
         assert isinstance(self.segmenter, CallerSegmenter)  # noqa: S101 - the callers looked
         boundaries = self.segmenter.advance(self.heard)
+        decided = [self._named(boundary, now) for boundary in boundaries]
         self._buffer.drop_before(self.segmenter.keep_from)
-        return [self._named(boundary, now) for boundary in boundaries]
+        return decided
 
     def _named(self, boundary: Boundary, now: float) -> Opened | Utterance:
         if isinstance(boundary, Ended):
