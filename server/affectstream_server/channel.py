@@ -115,14 +115,11 @@ class Channel:
         window[first - start : last - start] = self._buffer.view(first, last)
         return window
 
-    def decide(self, probability: float, level_db: float, now: float) -> Decided:
-        """Take the speech probability and the level of the window's block, in dB against full scale.
-
-        Returns the utterances it began or ended.
-        """
+    def decide(self, probability: float, now: float) -> Decided:
+        """Take the probability of the window's block; returns the utterances it began or ended."""
         segmenter = self.segmenter
         assert isinstance(segmenter, Segmenter)  # noqa: S101 - only such channels are looked at
-        boundaries = segmenter.push(probability, level_db)
+        boundaries = segmenter.push(probability)
         decided = [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
         self._buffer.drop_before(min(segmenter.keep_from, segmenter.position - CONTEXT_SAMPLES))
         return decided

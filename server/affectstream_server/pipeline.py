@@ -151,12 +151,10 @@ class Pipeline:
         if not batch:
             return
         slots = [channel.slot for _, channel in batch if channel.slot is not None]
-        probabilities, levels = self._detector.detect(slots, [channel.window() for _, channel in batch])
-        for (session, channel), probability, level_db in zip(
-            batch, probabilities.tolist(), levels.tolist(), strict=True
-        ):
+        probabilities, _ = self._detector.detect(slots, [channel.window() for _, channel in batch])
+        for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
             try:
-                session.decided(channel, probability, level_db)
+                session.decided(channel, probability)
             except Exception:  # noqa: BLE001 - one session's fault must not stop the others
                 _log.exception("session %s failed", session.session_id)
                 session.interrupt(InternalFault())

@@ -268,9 +268,9 @@ class Session:
 
     # -- decide ----------------------------------------------------------------------------------
 
-    def decided(self, channel: Channel, probability: float, level_db: float) -> None:
+    def decided(self, channel: Channel, probability: float) -> None:
         """The detector's answer for a channel's next block."""
-        decided = channel.decide(probability, level_db, time.perf_counter())
+        decided = channel.decide(probability, time.perf_counter())
         if decided:
             self.took(channel, decided)
         if channel.open_utterance_id:

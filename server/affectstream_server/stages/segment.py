@@ -1,4 +1,4 @@
-"""Segment: where utterances begin and end, from each block's speech probability and level.
+"""Segment: where utterances begin and end, from each block's speech probability.
 
 An utterance is declared started when `min_speech` of speech was heard, and ended when a hang-over of
 silence was: `hangover` with the FIXED policy, what `endpoint` says with the ADAPTIVE one. It holds
@@ -98,6 +98,8 @@ class Segmenter:
         self._speech_end = 0
         self._cut_at = 0
         self._cut_probability = 2.0
+        self._cut_speech = 0
+        self._cut_speech_end = 0
         self.position = 0
         """Samples decided on so far."""
         self.is_open = False
@@ -128,20 +130,14 @@ class Segmenter:
         self.position = self._floor = position
         self._onset = -1
 
-    def push(self, probability: float, level_db: float) -> Sequence[Boundary]:
-        """Take the next block's speech probability and its level in dB against full scale.
-
-        Returns what was decided, usually nothing.
-        """
+    def push(self, probability: float) -> Sequence[Boundary]:
+        """Take the next block's speech probability; returns what was decided, usually nothing."""
         block_start = self.position
         self.position = block_start + BLOCK_SAMPLES
         if not self.is_open:
-            return self._look_for_start(block_start, probability, level_db)
-        if self._phrase is not None:
-            self._phrase.hear(probability, level_db)
+            return self._look_for_start(block_start, probability)
         if probability >= self._silence_threshold:
-            self._speech += BLOCK_SAMPLES
-            self._speech_end = self.position
+            self._hear(probability)
             self._hangover = 0
         elif self._is_over():
             return (self._end(self.position, Trigger.SPEECH_ENDED),)
@@ -151,28 +147,26 @@ class Segmenter:
         """End the open utterance because no audio follows ``audio_end``; None if there is none."""
         return self._end(audio_end, trigger) if self.is_open else None
 
+    def _hear(self, probability: float) -> None:
+        self._speech += BLOCK_SAMPLES
+        self._speech_end = self.position
+        if self._phrase is not None:
+            self._phrase.speak(probability)
+
     def _is_over(self) -> bool:
         silence = self.position - self._speech_end
         if silence < self._shortest:
             return False
         if self._hangover == 0:
-            self._hangover = (
-                self._phrase.hangover(silence, self._speech) if self._phrase else self._rules.hangover
-            )
+            self._hangover = self._phrase.hangover(self._speech) if self._phrase else self._shortest
         return silence >= self._hangover
 
-    def _look_for_start(self, block_start: int, probability: float, level_db: float) -> Sequence[Boundary]:
+    def _look_for_start(self, block_start: int, probability: float) -> Sequence[Boundary]:
         if probability >= self._speech_threshold:
             if self._onset < 0:
                 self._onset = block_start
                 self._speech = 0
-                if self._phrase is not None:
-                    self._phrase.begin()
-            self._speech += BLOCK_SAMPLES
-            self._speech_end = self.position
-        if self._phrase is not None and self._onset >= 0:
-            self._phrase.hear(probability, level_db)
-        if probability >= self._speech_threshold:
+            self._hear(probability)
             if self._speech >= self.min_speech:
                 start = max(self._floor, self._onset - self._rules.pre_roll)
                 return (self._open(start, continues=False),)
@@ -212,21 +206,20 @@ class Segmenter:
         if probability <= self._cut_probability and block_start > self._start:
             self._cut_probability = probability
             self._cut_at = block_start
+            self._cut_speech = self._speech - (BLOCK_SAMPLES if self._speech_end > block_start else 0)
+            self._cut_speech_end = min(self._speech_end, block_start)
         if length + BLOCK_SAMPLES <= self._rules.max_utterance:
             return _NONE
         cut = self._cut_at
-        after = max(0, self._speech_end - cut)
         ended = Ended(
             audio_start=self._start,
             audio_end=cut,
-            speech_end=min(self._speech_end, cut),
-            speech_samples=self._speech - after,
+            speech_end=self._cut_speech_end,
+            speech_samples=self._cut_speech,
             decidable_at=self.position,
             trigger=Trigger.MAX_DURATION,
         )
         self._floor = self._onset = cut
-        self._speech = after
+        self._speech -= self._cut_speech
         self._speech_end = max(self._speech_end, cut)
-        if self._phrase is not None:
-            self._phrase.begin()
         return (ended, self._open(cut, continues=True))

@@ -1,0 +1,95 @@
+"""``python -m quality segmentation`` judges; ``python -m quality tune`` finds the hang-over's weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from affectstream_server.settings import EndpointingSettings
+from affectstream_server.stages.endpoint import WEIGHTS
+from quality import tune
+from quality.clips import AUDIO_VARIABLE, NoAudio, audio_folder
+from quality.generate import KINDS, Generator
+from quality.listen import Progress
+from quality.measure import Score
+from quality.report import best_table, save, table
+from quality.segmentation import judge, markdown
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m quality", description=__doc__)
+    parser.add_argument("command", choices=("segmentation", "tune"))
+    parser.add_argument("--audio", type=Path, help=f"folder with manifest.tsv; default: {AUDIO_VARIABLE}")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and Markdown")
+    options = parser.parse_args(arguments)
+    try:
+        folder = audio_folder(options.audio)
+        if options.command == "segmentation":
+            _segmentation(folder, options.results)
+        else:
+            _tune(folder, options.results)
+    except NoAudio as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _segmentation(folder: Path, results: Path) -> None:
+    sections = judge(folder, _progress)
+    report = markdown(sections)
+    save(results / "segmentation.json", sections)
+    (results / "segmentation.md").write_text(report, encoding="utf-8")
+    print(report)
+
+
+def _tune(folder: Path, results: Path) -> None:
+    settings = EndpointingSettings()
+    fixed = EndpointingSettings(hangover_policy="FIXED")
+    generator = Generator(folder)
+    fit = tune.answer(generator, tune.FIT_SEEDS, settings, _progress)
+    check = tune.answer(generator, tune.CHECK_SEEDS, settings, _progress)
+    show, count = _progress("search"), len(tune.USUAL_AFTER_S) * len(tune.LENGTH_WEIGHTS)
+    tried = []
+    for place, (cost, weights, _) in enumerate(tune.search(fit, settings)):
+        tried.append((cost, weights))
+        show(place, count * len(tune.SLOPE_WEIGHTS))
+    tried.sort()
+    best = tried[0][1]
+    parts = [f"Least cost: `{best}`; shipped: `{WEIGHTS}`", best_table(tried[:12])]
+    sections: dict[str, dict[str, Score]] = {}
+    for name, talks in (("Chosen on", fit), ("Checked on", check)):
+        rows = {
+            "least cost": tune.scores(talks, settings, best),
+            "shipped": tune.scores(talks, settings, WEIGHTS),
+            "fixed 256 ms": tune.scores(talks, fixed, WEIGHTS),
+        } | tune.peers(talks)
+        sections[name] = {
+            f"{kind}, {who} (cost {tune.cost(totals):.3f})": totals[kind]
+            for kind in KINDS
+            for who, totals in rows.items()
+        }
+        parts += [f"## {name}", table(sections[name])]
+    report = "\n\n".join(parts) + "\n"
+    save(results / "tuning.json", sections)
+    (results / "tuning.md").write_text(report, encoding="utf-8")
+    print(report)
+
+
+def _progress(name: str) -> Progress:
+    """A line on stderr that is rewritten, at most five times a second."""
+    last = 0.0
+
+    def show(done: int, of: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 0.2 and sys.stderr.isatty():
+            last = now
+            print(f"\r{name}: {100 * done // max(1, of)} %   ", end="", file=sys.stderr, flush=True)
+
+    return show
