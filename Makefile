@@ -47,7 +47,7 @@ lint: .venv/.dev .venv-models/.ready ## Style and types
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
-	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models
+	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py
 
 bench: .venv/.dev ## Latency and cost at real time; writes bench/results/latest.json
 	@$(RUN)/python -m bench

@@ -21,7 +21,13 @@ from bench.scenario import Scenario
 from bench.server import ServerFailed
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_DEFAULT: Final = (Scenario(10, 20), Scenario(100, 20), Scenario(100, 100))
+_DEFAULT: Final = (
+    Scenario(10, 20),
+    Scenario(50, 20),
+    Scenario(50, 20, kind="late"),
+    Scenario(100, 20),
+    Scenario(100, 100),
+)
 
 _LOG_WIDTH: Final = 110
 
@@ -38,7 +44,8 @@ figures:
   CPU-s an audio hour          user + system time of the server; lower is better, and the stable figure
   hangover_ms                  end of speech -> the sample that makes the endpoint decidable (policy)
   decision_lag_ms              due time of that sample -> endpoint declared
-  final_lag_ms                 declared -> final event handed to gRPC
+  final_lag_ms                 declared -> final event handed to gRPC; hit: its score was begun before
+                               the endpoint, miss: it was not ("late" scenarios: none are)
   client_lag_ms                due time of that sample -> final received
   event loop probe             a health check every 250 ms; what it takes more than without streams is
                                how far behind the server's event loop is
@@ -68,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         type=_within(int, 1, 5_000),
         nargs="+",
         metavar="N",
-        help="concurrent streams; several: one after the other (default: 10 and 100 at 20 ms, 100 at 100 ms)",
+        help="concurrent streams; several: in turn (default: 10, 50, 100 at 20 ms, 100 at 100 ms)",
     )
     options.add_argument(
         "--frame-ms",
@@ -138,8 +145,9 @@ def scenarios(args: argparse.Namespace) -> list[Scenario]:
             for frame_ms in args.frame_ms or [20]
         ]
     timed = [replace(one, seconds=args.seconds, warmup_s=args.warmup) for one in dict.fromkeys(chosen)]
-    floor = () if args.no_floor else ("floor",)
-    return [replace(one, kind=kind) for one in timed for kind in ("service", *floor)]
+    floors = () if args.no_floor else tuple(replace(one, kind="floor") for one in timed)
+    pairs = (pair for pair in zip(timed, floors or timed, strict=True))
+    return list(dict.fromkeys(one for pair in pairs for one in pair))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,17 @@ from affectstream.v1 import affect_pb2 as pb
 from bench.histogram import Histogram
 from bench.scenario import Schedule
 
-LAGS: Final = ("hangover_ms", "decision_lag_ms", "final_lag_ms", "client_lag_ms")
+LAGS: Final = (
+    "hangover_ms",
+    "decision_lag_ms",
+    "final_lag_ms",
+    "final_lag_hit_ms",
+    "final_lag_miss_ms",
+    "client_lag_ms",
+)
 """End of speech → decidable, in audio time; due time of the deciding sample → declared; declared →
-final handed to gRPC; due time of the deciding sample → final received by the client."""
+final handed to gRPC, over all, where the score was begun before the endpoint, and where it was not; due
+time of the deciding sample → final received by the client."""
 
 _BY_AUDIO: Final = (pb.TRIGGER_SPEECH_ENDED, pb.TRIGGER_MAX_DURATION)
 """Endpoints that a sample decided; the others have no due time that a lag could count from."""
@@ -40,6 +48,10 @@ class Account:
     delivered: int = 0
     """Utterances with exactly one final."""
     statuses: Counter[str] = field(default_factory=Counter)
+    scores_used: int = 0
+    """Scores begun before an endpoint that became finals."""
+    scores_dropped: int = 0
+    """Scores begun before an endpoint that did not come."""
     compute_ms: float = 0.0
     """The model's own time, of finals in the window."""
     faults: list[str] = field(default_factory=list)
@@ -64,6 +76,9 @@ class Account:
                     self._fault(stream, f"{utterance_id}: a final before its end was declared")
                 elif finals[utterance_id] == 1:
                     self._add_final(stream, ends[utterance_id], one, schedule)
+            elif kind == "session_summary":
+                self.scores_used += event.session_summary.speculations_used
+                self.scores_dropped += event.session_summary.speculations_dropped
             elif kind == "session_closed":
                 closed = event.session_closed.reason == pb.CLOSE_REASON_END_OF_AUDIO
         self.declared += len(ends)
@@ -88,10 +103,12 @@ class Account:
             return
         declared_ns = ended.server_time.ToNanoseconds()
         emitted_ns = final.event.server_time.ToNanoseconds()
+        kind_of_final = "final_lag_hit_ms" if affect.timing.speculated else "final_lag_miss_ms"
         lags_ns = {
             "hangover_ms": end.decidable_at.ToNanoseconds() - end.speech_end.ToNanoseconds(),
             "decision_lag_ms": declared_ns - due_ns,
             "final_lag_ms": emitted_ns - declared_ns,
+            kind_of_final: emitted_ns - declared_ns,
             "client_lag_ms": final.received_ns - due_ns,
         }
         for name, lag_ns in lags_ns.items():

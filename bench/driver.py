@@ -115,6 +115,8 @@ class Driver:
             declared=account.declared,
             delivered=account.delivered,
             statuses=dict(account.statuses),
+            scores_used=account.scores_used,
+            scores_dropped=account.scores_dropped,
             compute_s=account.compute_ms / 1_000,
             faults=account.faults,
             clock_drift_ms=drift_ns / 1e6,
@@ -141,7 +143,7 @@ class Driver:
         for stream in streams:
             if stream.failure:
                 account.faults.append(f"stream {stream.number}: {stream.failure}")
-            if self._scenario.kind == "service":
+            if self._scenario.kind != "floor":
                 heard = [
                     Heard(received_ns + wall_ns, pb.StreamAffectResponse.FromString(data).event)
                     for received_ns, data in stream.received

@@ -82,7 +82,7 @@ def figures(scenario: Scenario, runs: Sequence[Run], floor: Sequence[Run] = ()) 
             f"run {number}, {fault}" for number, run in enumerate(runs, start=1) for fault in run["faults"]
         ],
     }
-    if scenario.kind == "service":
+    if scenario.kind != "floor":
         found |= _of_service(runs)
         found["floor_ratio"] = spread(ratios) if ratios else None
     return found
@@ -94,7 +94,13 @@ def _of_service(runs: Sequence[Run]) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     for run in runs:
         statuses.update(run["statuses"])
+    used = sum(run["scores_used"] for run in runs)
+    dropped = sum(run["scores_dropped"] for run in runs)
     return {name: times(name, runs) for name in LAGS} | {
+        "speculation": {
+            "hit_share": round(used / declared, 4) if declared else None,
+            "wasted_share": round(dropped / (dropped + declared), 4) if declared else None,
+        },
         "model_s_per_audio_hour": spread([an_hour(run["compute_s"], run["audio_s"]) for run in runs]),
         "finals": {
             "declared": declared,

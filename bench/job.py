@@ -55,6 +55,10 @@ class Run(TypedDict):
     declared: int
     delivered: int
     statuses: dict[str, int]
+    scores_used: int
+    """Scores begun before an endpoint that became finals."""
+    scores_dropped: int
+    """Scores begun before an endpoint that did not come."""
     compute_s: float
     """The model's own time, of utterances that ended in the window."""
     faults: list[str]

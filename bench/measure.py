@@ -94,5 +94,5 @@ async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -
 
 def _in_short(scenario: Scenario, run: Run) -> str:
     cpu = an_hour(run["server_cpu_s"], run["audio_s"])
-    finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind == "service" else ""
+    finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind != "floor" else ""
     return f"{scenario.name}: {cpu:.1f} CPU-s an audio hour{finals}"

@@ -60,7 +60,7 @@ class Report:
     def _floor_of(self, scenario: Scenario) -> Sequence[Run]:
         for other, runs in self.runs.items():
             same = (other.streams, other.frame_ms) == (scenario.streams, scenario.frame_ms)
-            if same and other.kind == "floor" and scenario.kind == "service":
+            if same and other.kind == "floor" and scenario.kind != "floor":
                 return runs
         return ()
 
@@ -75,7 +75,7 @@ def write(document: Figures, path: Path) -> None:
 
 def tables(document: Figures) -> tuple[Table, Table]:
     """What it costs, one row a scenario; and how long it takes, one row a figure of each scenario."""
-    cost = Table("", "CPU-s an audio hour", "x floor", "KiB a stream", "finals", "other work")
+    cost = Table("", "CPU-s an audio hour", "x floor", "KiB a stream", "finals", "scored ahead", "other work")
     times = Table("ms", "count", "p50", "p95", "p99", "p99.9", "max")
     for shown in (cost, times):
         for column in shown.columns[1:]:
@@ -87,6 +87,7 @@ def tables(document: Figures) -> tuple[Table, Table]:
             _median(one.get("floor_ratio"), 2),
             _median(one["rss_kib_per_stream"], 0) if one["streams"] >= _MEMORY_STREAMS else "-",
             _finals(one),
+            _ahead(one),
             f"{_median(one['others_cpu_share'], 1)} cores",
         )
         times.add_section()
@@ -95,7 +96,10 @@ def tables(document: Figures) -> tuple[Table, Table]:
             if figure["count"]:
                 columns = (figure[key] for key in ("p50", "p95", "p99", "p99.9", "max"))
                 times.add_row(label, str(figure["count"]), *map(_ms, columns))
-    cost.caption = "median (least-most of the runs); other work: what else the machine did meanwhile"
+    cost.caption = (
+        "median (least-most of the runs); scored ahead: finals whose score was begun before the endpoint; "
+        "share of all scores that speech made void; other work: what else the machine did meanwhile"
+    )
     times.caption = "all streams and runs merged"
     return cost, times
 
@@ -143,6 +147,13 @@ def _median(value: Figures | None, digits: int) -> str:
 
 def _ms(time_ms: float) -> str:
     return f"{time_ms:.1f}" if time_ms < 100 else f"{time_ms:.0f}"
+
+
+def _ahead(one: Figures) -> str:
+    shares = one.get("speculation")
+    if not shares or shares["hit_share"] is None:
+        return "-"
+    return f"{shares['hit_share']:.0%}, {shares['wasted_share']:.0%} wasted"
 
 
 def _finals(one: Figures) -> str:

@@ -8,8 +8,9 @@ from typing import Literal
 
 from affectstream.contract import SAMPLE_RATE_HZ
 
-Kind = Literal["service", "floor"]
-"""The whole service, or a bare grpc.aio server that reads the same frames and drops them."""
+Kind = Literal["service", "late", "floor"]
+"""The whole service; the same, but scoring begins at the endpoint and not before; or a bare grpc.aio server
+that reads the same frames and drops them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +18,16 @@ _READY: Final = "affectstream: ready on "
 _START_S: Final = 60.0
 _STOP_S: Final = 20.0
 
-_MODULES: Final[dict[Kind, str]] = {"service": "affectstream_server", "floor": "bench.floor"}
+_MODULES: Final[dict[Kind, str]] = {
+    "service": "affectstream_server",
+    "late": "affectstream_server",
+    "floor": "bench.floor",
+}
+_SETTINGS: Final[dict[Kind, dict[str, str]]] = {
+    "service": {},
+    "late": {"AFFECTSTREAM_SCORING__SPECULATE": "false"},
+    "floor": {},
+}
 
 
 class ServerFailed(Exception):
@@ -44,6 +54,7 @@ class Server:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", _MODULES[self._kind], "--address", "127.0.0.1:0"),
                 cwd=_ROOT,
+                env=os.environ | _SETTINGS[self._kind],
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._log,
             )

@@ -37,6 +37,8 @@ def made_run(
         blocked_frames=0,
         declared=declared,
         delivered=delivered,
+        scores_used=0,
+        scores_dropped=0,
         statuses={"OK": delivered},
         compute_s=0.5,
         faults=list(faults),

@@ -37,8 +37,10 @@ class Conversation:
         ended.speech_end.FromMilliseconds(decidable_ms - 256)
         self.say(at_ms, pb.SessionEvent(speech_ended=ended))
 
-    def final(self, name: str, at_ms: float, *, received_ms: float | None = None) -> None:
-        timing = pb.Timing(compute_ms=4.0)
+    def final(
+        self, name: str, at_ms: float, *, received_ms: float | None = None, speculated: bool = False
+    ) -> None:
+        timing = pb.Timing(compute_ms=4.0, speculated=speculated)
         affect = pb.AffectEvent(
             utterance_id=name, stage=pb.STAGE_FINAL, status=pb.AFFECT_STATUS_OK, timing=timing
         )
@@ -66,11 +68,36 @@ def test_three_lags_from_due_to_declared_to_emitted_to_received() -> None:
     talk.close(8_000)
     account = accounted(talk)
     assert account.faults == []
-    assert lags(account) == pytest.approx(
-        {"hangover_ms": 256, "decision_lag_ms": 8.5, "final_lag_ms": 3.5, "client_lag_ms": 13.25}, rel=0.001
+    assert len(account.lags["final_lag_hit_ms"]) == 0
+    assert {name: lag for name, lag in lags(account).items() if lag is not None} == pytest.approx(
+        {
+            "hangover_ms": 256,
+            "decision_lag_ms": 8.5,
+            "final_lag_ms": 3.5,
+            "final_lag_miss_ms": 3.5,
+            "client_lag_ms": 13.25,
+        },
+        rel=0.001,
     )
     assert (account.declared, account.delivered, account.statuses) == (1, 1, {"OK": 1})
     assert account.compute_ms == 4.0
+
+
+def test_hits_and_misses_of_scoring_ahead_are_kept_apart() -> None:
+    talk = Conversation()
+    talk.end("hit", at_ms=3_000, decidable_ms=2_990)
+    talk.final("hit", at_ms=3_000.5, speculated=True)
+    talk.end("miss", at_ms=4_000, decidable_ms=3_990)
+    talk.final("miss", at_ms=4_006)
+    talk.say(
+        8_000, pb.SessionEvent(session_summary=pb.SessionSummary(speculations_used=1, speculations_dropped=3))
+    )
+    talk.close(8_000)
+    account = accounted(talk)
+    assert account.lags["final_lag_hit_ms"].percentile_ms(100.0) == pytest.approx(0.5, rel=0.001)
+    assert account.lags["final_lag_miss_ms"].percentile_ms(100.0) == pytest.approx(6, rel=0.001)
+    assert len(account.lags["final_lag_ms"]) == 2
+    assert (account.scores_used, account.scores_dropped) == (1, 3)
 
 
 def test_the_second_stream_counts_from_its_own_start() -> None:

@@ -42,7 +42,7 @@ OF_EVERY_CONFIGURATION = {
     ),
     *("others_cpu_share", "load_1min", "clock_drift_ms", "faults"),
 }
-OF_THE_SERVICE = {*LAGS, "model_s_per_audio_hour", "finals", "floor_ratio"}
+OF_THE_SERVICE = {*LAGS, "speculation", "model_s_per_audio_hour", "finals", "floor_ratio"}
 VERSIONS = {
     *("python", "affectstream", "grpcio", "protobuf", "numpy", "onnxruntime"),
     *("commit", "cpu", "cores", "kernel"),
@@ -116,6 +116,8 @@ def test_scenarios_are_every_pair_each_with_its_floor() -> None:
 
     assert names() == [
         *("service 10 × 20 ms", "floor 10 × 20 ms"),
+        *("service 50 × 20 ms", "floor 50 × 20 ms"),
+        "late 50 × 20 ms",
         *("service 100 × 20 ms", "floor 100 × 20 ms"),
         *("service 100 × 100 ms", "floor 100 × 100 ms"),
     ]
