@@ -111,15 +111,18 @@ class TritonClient:
     async def infer(self, question: Question, timeout_s: float) -> dict[str, NDArray[Any] | None]:
         """LOGITS, DIMS and EMBEDDING as they came; None for one that did not. Raises `TritonError`."""
         result = await self._infer(question, [InferRequestedOutput(name) for name in _TENSORS], timeout_s)
-        return {name: result.as_numpy(name) for name in _TENSORS}
+        return {name: _array(result, name) for name in _TENSORS}
 
     async def labels(self, question: Question, count: int, timeout_s: float) -> tuple[str, ...]:
         """The labels that Triton itself puts to the places of LOGITS, in order; "" where it has none."""
         result = await self._infer(
             question, [InferRequestedOutput(LOGITS.name, class_count=count)], timeout_s
         )
-        rows = np.ravel(result.as_numpy(LOGITS.name)).tolist()
-        classes = [row.decode(errors="replace").split(":", 2) for row in rows]  # score:place[:label]
+        rows = _array(result, LOGITS.name)
+        if rows is None or rows.dtype != object:
+            raise Broken(f"{LOGITS.name} came without classes")
+        # score:place[:label]
+        classes = [row.decode(errors="replace").split(":", 2) for row in np.ravel(rows).tolist()]
         places = {int(one[1]): one[2] if len(one) > 2 else "" for one in classes}
         return tuple(places.get(place, "") for place in range(count))
 
@@ -146,6 +149,15 @@ class TritonClient:
             )
         except InferenceServerException as error:
             raise _translated(error) from None
+
+
+def _array(result: Any, name: str) -> NDArray[Any] | None:
+    """A tensor of an answer. Raises `Broken` where its bytes are not its shape."""
+    try:
+        values: NDArray[Any] | None = result.as_numpy(name)
+    except ValueError:
+        raise Broken(f"{name} has other bytes than its shape says") from None
+    return values
 
 
 def _translated(error: Any) -> TritonError:

@@ -56,7 +56,7 @@ class Layout:
 
 def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     """The parameters of a configuration as plain strings."""
-    return {key: str(value["string_value"]) for key, value in config.get("parameters", {}).items()}
+    return {key: str(value.get("string_value", "")) for key, value in config.get("parameters", {}).items()}
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:

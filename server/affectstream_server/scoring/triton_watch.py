@@ -124,8 +124,7 @@ class Watch:
         except (TritonError, ContractMismatch, CanaryFailed, ModelFault) as error:
             self._stop_serving(str(error))
         except Exception as error:  # noqa: BLE001 - the watch must go on
-            _log.exception("looking at %s failed", self._name)
-            self._stop_serving(f"looking at it failed: {type(error).__name__}")
+            self._stop_serving(f"looking at it failed: {type(error).__name__}", error)
 
     async def _check(self) -> None:
         version = self._pinned or await self._client.latest_version(self._name, self._timeout_s)
@@ -179,18 +178,18 @@ class Watch:
         self.serving, self.trouble, self._complaint = fresh, "", ""
         self._changed()
 
-    def _stop_serving(self, why: str) -> None:
+    def _stop_serving(self, why: str, fault: Exception | None = None) -> None:
         self.trouble = f"{self._name}: {why}"
-        self._complain(why)
+        self._complain(why, fault)
         if self.serving is not None:
             self.serving = None
             self._changed()
 
-    def _complain(self, what: str) -> None:
+    def _complain(self, what: str, fault: Exception | None = None) -> None:
         """Log once what lasts."""
         if what != self._complaint:
             self._complaint = what
-            _log.warning("%s at %s: %s", self._name, self._client.address, what)
+            _log.warning("%s at %s: %s", self._name, self._client.address, what, exc_info=fault)
 
 
 def score_of(

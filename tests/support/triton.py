@@ -1,0 +1,148 @@
+"""Real Tritons for tests, with models that misbehave when they are told to."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.lifecycle import Server
+from affectstream_server.scoring.fallback import WithFallback
+from affectstream_server.scoring.scorer import ServedScorer
+from affectstream_server.scoring.triton import TritonScorer
+from tests.support.speech import sample_talk
+from tests.support.wire import finals, of_kind, running_server
+from tools.triton.server import REPOSITORY
+
+_MODEL: Final = '''\
+"""The embedded model, but as the file `behaviour` beside its configuration says."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from affectstream_server.scoring.triton_target import TritonTarget
+
+
+class Target(TritonTarget):
+    how = "well"
+
+    def _response(self, parts):
+        logits, dims, embedding = parts
+        if self.how == "nan":
+            logits = np.full_like(logits, np.nan)
+        elif self.how == "shape":
+            logits = logits[:, :-1].copy()
+        elif self.how == "range":
+            dims = dims + 1.0
+        elif self.how == "constant":
+            logits, dims = np.ones_like(logits), np.full_like(dims, 0.5)
+        return super()._response((logits, dims, embedding))
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self._behaviour = Path(args["model_repository"]) / "behaviour"
+        self._target = Target(args, pb_utils)
+
+    def execute(self, requests):
+        how, _, argument = self._behaviour.read_text().partition(" ")
+        if how == "sleep":
+            time.sleep(float(argument))
+        elif how == "crash":
+            os._exit(1)
+        elif how == "raise":
+            raise ValueError("secret detail")
+        self._target.how = how
+        return self._target.execute(requests)
+'''
+
+
+class Repository:
+    """A model repository of a test's own, whose models are the embedded one with a twist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, name: str, *changes: tuple[str, str], labels: str | None = None) -> None:
+        """A model; ``changes`` are replacements (pattern, text) in the rendered configuration."""
+        place = self.folder / name
+        original = REPOSITORY / "affect_embedded"
+        config = (original / "config.pbtxt").read_text().replace('"affect_embedded"', f'"{name}"')
+        for pattern, text in changes:
+            config, found = re.subn(pattern, text, config)
+            assert found, f"{pattern} is not in the configuration"
+        (place / "1").mkdir(parents=True)
+        (place / "config.pbtxt").write_text(config)
+        (place / "labels.txt").write_text(labels or (original / "labels.txt").read_text())
+        (place / "1/model.py").write_text(_MODEL)
+        self.behave(name, "well")
+
+    def add_version(self, name: str, version: str) -> None:
+        """One more version of a model, the same file under another number."""
+        folder = self.folder / name / version
+        folder.mkdir()
+        (folder / "model.py").write_text(_MODEL)
+
+    def behave(self, name: str, how: str) -> None:
+        """well, nan, shape, range, constant, raise, crash or "sleep SECONDS", from the next request on."""
+        (self.folder / name / "behaviour").write_text(how)
+
+
+@asynccontextmanager
+async def serving(
+    address: str, model: str = "affect_embedded", *, ready: bool = True, **sections: Mapping[str, Any]
+) -> AsyncIterator[Server]:
+    """Our server in front of the Triton at ``address``, with short looks; waits until it is ready."""
+    triton = {"address": address, "model": model, "canary_s": 0.5, "canary_timeout_ms": 500}
+    overrides: dict[str, dict[str, Any]] = {key: dict(values) for key, values in sections.items()}
+    overrides["triton"] = triton | overrides.get("triton", {})
+    async with running_server(overrides) as server:
+        if ready:
+            await seen(lambda: not server.pipeline.router.trouble)
+        yield server
+
+
+async def seen(happened: Any, timeout_s: float = 20.0) -> float:
+    """Wait until ``happened()`` is true; the seconds that took. Fails after ``timeout_s``."""
+    import asyncio
+
+    began = time.perf_counter()
+    while not happened():
+        assert time.perf_counter() - began < timeout_s, "it did not happen"
+        await asyncio.sleep(0.01)
+    return time.perf_counter() - began
+
+
+def scorer_of(server: Server) -> TritonScorer:
+    """The default model's scorer, without its fallback."""
+    scorer: ServedScorer = server.pipeline.router.default
+    if isinstance(scorer, WithFallback):
+        scorer = scorer._first  # the test looks behind the fallback
+    assert isinstance(scorer, TritonScorer)
+    return scorer
+
+
+def clip(milliseconds: int, start_ms: int = 300) -> NDArray[np.int16]:
+    """Speech of a length, from the bundled talk."""
+    talk = sample_talk()
+    return talk[start_ms * 16 : (start_ms + milliseconds) * 16]
+
+
+def one_final_each(events: list[pb.SessionEvent]) -> list[pb.AffectEvent]:
+    """The finals, after a check that every utterance has exactly one, in order, and the stream ended."""
+    started = [event.utterance_id for event in of_kind(events, "speech_started")]
+    ended = finals(events)
+    assert [event.utterance_id for event in ended] == started
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert of_kind(events, "session_closed")
+    return ended
