@@ -15,6 +15,8 @@ from affectstream_models.dataset import Waveform, audio_folder, read_labelled, r
 from affectstream_models.errors import ModelsError
 from affectstream_models.evaluation import Material, group_by_group, hear
 from affectstream_models.files import prepare_folder, write_atomically
+from affectstream_models.meralion_card import published
+from affectstream_models.meralion_protocols import PROTOCOLS
 from affectstream_models.plots import confusion_plot, reliability_plot
 from affectstream_models.predictor import Predictor, open_predictor
 from affectstream_models.report import Evaluation, markdown
@@ -60,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[CLEAN],
         help=f"any of {', '.join(CONDITIONS)} (default: clean); noise is esc10/noise-test of --audio",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=list(PROTOCOLS),
+        default="whole",
+        help="hear whole clips, pieces of 2 s, or clips merged to 2-15 s (default: whole)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         groups=list(group_by_group(told, predictor, abstention)),
         skipped=material.skipped,
     )
-    text = markdown(evaluation, _draw(evaluation, args.out))
+    text = markdown(evaluation, _draw(evaluation, args.out)) + published(predictor.name)
     write_atomically(args.out / "report.md", text.encode())
     console = Console()
     for group in evaluation.whole():
@@ -100,7 +108,8 @@ def _material(args: argparse.Namespace, predictor: Predictor) -> Material:
     if args.clips is not None:
         if noisy := [name for name in args.conditions if name.endswith("dB")]:
             raise ModelsError(f"condition {noisy[0]} takes its noise from --audio, not from --clips")
-        return Material(read_labelled(args.clips, predictor.labels), noises, args.conditions, skipped=0)
+        labelled = PROTOCOLS[args.protocol](read_labelled(args.clips, predictor.labels))
+        return Material(labelled, noises, args.conditions, skipped=0)
     folder = audio_folder(args.audio)
     manifest = read_manifest(folder)
     spoken = []
@@ -117,7 +126,8 @@ def _material(args: argparse.Namespace, predictor: Predictor) -> Material:
         noises = [clip.read() for clip in select(manifest, corpus="esc10", split="noise-test")]
         if not noises:
             raise ModelsError(f"the manifest in {folder} has no esc10/noise-test clips")
-    return Material(clips, noises, args.conditions, skipped=len(spoken) - len(clips))
+    skipped = len(spoken) - len(clips)
+    return Material(PROTOCOLS[args.protocol](clips), noises, args.conditions, skipped)
 
 
 def _draw(evaluation: Evaluation, out: Path) -> dict[str, str]:
@@ -141,4 +151,5 @@ def _abstention(model: Path) -> Abstention | None:
 def _command(args: argparse.Namespace) -> str:
     """The command without its folders, which mean nothing elsewhere."""
     source = "--clips FILE" if args.clips is not None else f"--audio DIR --on {' '.join(args.on)}"
-    return f"affectstream-models evaluate MODEL {source} --conditions {' '.join(args.conditions)}"
+    heard = f"--conditions {' '.join(args.conditions)} --protocol {args.protocol}"
+    return f"affectstream-models evaluate MODEL {source} {heard}"

@@ -121,3 +121,18 @@ def card() -> dict[str, Any]:
 def card_sha256() -> str:
     """Digest of the card's text."""
     return hashlib.sha256(CARD_TOML.encode()).hexdigest()
+
+
+def published(model: str) -> str:
+    """Figures that others published, as Markdown to stand beside measured ones; empty for another model."""
+    if not model.startswith(f"{NAME} "):
+        return ""
+    rows = [f"| {row['what']} | {row['value']} | {row['source']} |" for row in card()["published"]]
+    head = [
+        "",
+        "## As published by others, not measured here",
+        "",
+        "| what | value | source |",
+        "| --- | --- | --- |",
+    ]
+    return "\n".join([*head, *rows]) + "\n"

@@ -98,7 +98,10 @@ class OnnxPredictor:
 
 def open_predictor(path: Path) -> Predictor:
     """The model at `path`: an ONNX file, or a folder that holds one."""
-    return OnnxPredictor(path)
+    from affectstream_models.meralion_predictor import MeralionPredictor, is_windowed
+
+    file = path / MODEL_FILE if path.is_dir() else path
+    return MeralionPredictor(file) if is_windowed(file) else OnnxPredictor(path)
 
 
 def _names(listed: str) -> tuple[str, ...]:
