@@ -136,15 +136,9 @@ class Channel:
         ended = self.segmenter.finish(self.heard if end is None else end, trigger)
         return None if ended is None else self._closed(ended, None)
 
-    def utterance_ahead(self) -> Utterance | None:
-        """The utterance as it will be if the silence heard now holds; None while there is no such."""
-        ended = self.segmenter.preview() if isinstance(self.segmenter, Segmenter) else None
-        return None if ended is None else self._utterance(ended, None)
-
-    def utterance_so_far(self) -> Utterance | None:
-        """The open utterance as far as it was decided on; None if none is open."""
-        ended = self.segmenter.so_far()
-        return None if ended is None else self._utterance(ended, None)
+    def cut(self, bounds: Ended) -> Utterance:
+        """The open utterance as it would be with these bounds; it stays open."""
+        return self._utterance(bounds, None)
 
     def _advance_caller(self, now: float) -> Decided:
         assert isinstance(self.segmenter, CallerSegmenter)  # noqa: S101 - the callers looked

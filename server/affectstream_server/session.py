@@ -14,28 +14,23 @@ from typing import Final, Protocol
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.ahead import ScoringAhead
+from affectstream_server.announce import gap, session_closing, session_started, speech_ended, speech_started
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
 from affectstream_server.errors import LimitReached, ServiceError, Unavailable
-from affectstream_server.info import limits_message
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
-from affectstream_server.stages.decide import (
-    ConsentWithheld,
-    TooShort,
-    Verdict,
-    affect_event,
-    model_message,
-)
+from affectstream_server.stages.decide import ConsentWithheld, TooShort, Verdict, affect_event
 from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.emit import EventQueue
-from affectstream_server.stages.receive import Order, StreamConfig, effective_endpointing, read_config
+from affectstream_server.stages.receive import Order, StreamConfig, read_config
 from affectstream_server.stages.score import Load, ScoringQueue
-from affectstream_server.stages.segment import Segmenter, Trigger
+from affectstream_server.stages.segment import Ended, Segmenter, Trigger
 from affectstream_server.summary import Summary
-from affectstream_server.timeline import duration, from_rate, ms_of_samples, samples_of_ms, to_rate
+from affectstream_server.timeline import from_rate, ms_of_samples, samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
 
@@ -101,6 +96,7 @@ class Session:
             deliver=self._deliver,
             deliver_provisional=self._deliver_provisional,
         )
+        self._ahead = ScoringAhead(settings.scoring, detection.load, self.scoring)
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
         self.waiting_since: float | None = None
@@ -153,19 +149,8 @@ class Session:
         self.events.session_id = self.session_id
         self.channels = tuple(self._open_channel(config, index) for index in config.analysed)
         self._progress_due = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
-        started = pb.SessionStarted(
-            session_epoch=_EPOCH,
-            audio=config.format.message(),
-            channels=config.channels,
-            endpointing=effective_endpointing(config.endpointing.settings),
-            outputs=config.effective_outputs(),
-            limits=limits_message(self._settings),
-            model=model_message(self._scorer.model),
-            labels=config.labels,
-        )
-        started.endpointing.mode = config.mode
-        started.time_origin.FromNanoseconds(time.time_ns())
-        self.emit(pb.SessionEvent(session_started=started))
+        self._ahead.provisional_interval = samples_of_ms(config.provisional_interval_ms)
+        self.emit(session_started(config, self._settings, self._scorer.model, _EPOCH))
         for index in config.refused:
             self.warn(
                 "CHANNEL_NOT_ANALYSED",
@@ -235,7 +220,7 @@ class Session:
             if channel.slot is not None:
                 self._detection.reset_slot(channel.slot)
         self.frames = frames
-        self.emit(pb.SessionEvent(gap=pb.Gap(audio_start=duration(start), audio_end=duration(position))))
+        self.emit(gap(start, position))
 
     def _end_audio(self, control: pb.Control) -> None:
         check_id(control.control_id, "control.control_id")
@@ -274,7 +259,7 @@ class Session:
         if decided:
             self.took(channel, decided)
         if channel.open_utterance_id:
-            self._think_ahead(channel)
+            self._ahead.consider(channel, self._is_scored)
         if not self._has_room.is_set() or self._order.ended:
             self._make_room()
             self._advance()
@@ -292,37 +277,7 @@ class Session:
                 continue
             self._summary.utterances += 1
             self.turns.began(item.utterance_id, item.bounds.audio_start)
-            started = pb.SpeechStarted(
-                utterance_id=item.utterance_id,
-                audio_start=duration(item.bounds.audio_start),
-                speech_start=duration(item.bounds.speech_start),
-                continues_utterance_id=item.continues,
-                barge_in=item.barge_in,
-            )
-            self.emit(pb.SessionEvent(channel=channel.index, speech_started=started))
-
-    def _think_ahead(self, channel: Channel) -> None:
-        """Score before the endpoint: speculatively in a silence, provisionally at the asked interval."""
-        config, scoring, settings = self._configured(), self.scoring, self._settings.scoring
-        ahead = channel.utterance_ahead() if settings.speculate else None
-        if scoring.is_ahead(channel.index):
-            if ahead is None:
-                scoring.speech_went_on(channel.index, provisional=config.provisional_interval_ms > 0)
-            return
-        if not self._detection.load.has_room or self._consent_withdrawn:
-            return
-        if ahead is not None and self._refusal(ahead) is None:
-            if channel.segmenter.position - channel.scored_until >= samples_of_ms(
-                settings.speculate_every_ms
-            ):
-                channel.scored_until = channel.segmenter.position
-                scoring.speculate(ahead)
-        elif config.provisional_interval_ms:
-            waited = channel.segmenter.position - channel.scored_until
-            so_far = channel.utterance_so_far()
-            if waited >= samples_of_ms(config.provisional_interval_ms) and so_far is not None:
-                channel.scored_until = channel.segmenter.position
-                scoring.score_so_far(so_far)
+            self.emit(speech_started(channel.index, item))
 
     def check_clock(self, now: float) -> None:
         """End open utterances whose audio stopped coming, and drain. ``now`` is `time.monotonic`."""
@@ -346,24 +301,18 @@ class Session:
             self._end_utterance(utterance)
 
     def _end_utterance(self, utterance: Utterance) -> None:
-        bounds = utterance.bounds
-        ended = pb.SpeechEnded(
-            utterance_id=utterance.utterance_id,
-            audio_start=duration(bounds.audio_start),
-            audio_end=duration(bounds.audio_end),
-            speech_end=duration(bounds.speech_end),
-            decidable_at=duration(bounds.decidable_at),
-            trigger=pb.Trigger.Value(f"TRIGGER_{bounds.trigger.value}"),
-        )
-        self.emit(pb.SessionEvent(channel=utterance.channel, speech_ended=ended))
-        self.scoring.submit(utterance, self._refusal(utterance))
+        self.emit(speech_ended(utterance))
+        self.scoring.submit(utterance, self._refusal(utterance.bounds))
         self._make_room()
 
-    def _refusal(self, utterance: Utterance) -> ScoringError | None:
-        """Why the model is not asked about this utterance."""
+    def _is_scored(self, bounds: Ended) -> bool:
+        return self._refusal(bounds) is None
+
+    def _refusal(self, bounds: Ended) -> ScoringError | None:
+        """Why the model is not asked about an utterance of these bounds."""
         if self._consent_withdrawn:
             return ConsentWithheld("the speaker withdrew consent")
-        speech_ms = ms_of_samples(utterance.bounds.speech_samples)
+        speech_ms = ms_of_samples(bounds.speech_samples)
         least_ms = self._configured().endpointing.settings.min_utterance_ms
         if speech_ms < least_ms:
             return TooShort(f"{speech_ms:.0f} ms of speech, scored from {least_ms} ms (min_utterance_ms)")
@@ -423,7 +372,7 @@ class Session:
     def _deliver(self, verdict: Verdict) -> None:
         utterance = verdict.utterance
         if self._consent_withdrawn and verdict.score is not None:
-            verdict = Verdict(utterance, None, self._refusal(utterance), verdict.scored_at)
+            verdict = Verdict(utterance, None, self._refusal(utterance.bounds), verdict.scored_at)
         event = affect_event(
             verdict,
             self._scorer.model,
@@ -518,10 +467,8 @@ class Session:
             self._announce_drain()
 
     def _announce_drain(self) -> None:
-        closing = pb.SessionClosing(reason=pb.CLOSE_REASON_DRAIN)
-        left = max(0.0, (self._drain_deadline or 0.0) - time.monotonic())
-        closing.grace.FromMilliseconds(round(left * 1_000))
-        self.emit(pb.SessionEvent(session_closing=closing))
+        left_s = (self._drain_deadline or 0.0) - time.monotonic()
+        self.emit(session_closing(pb.CLOSE_REASON_DRAIN, left_s))
 
     def abandon(self) -> None:
         """Drop everything: the call is over."""

@@ -1,0 +1,49 @@
+"""When an open utterance is scored before its endpoint.
+
+In a silence long enough to hold the post-roll, its score is begun as if the silence will hold. Where the
+caller asked for provisional events, the utterance so far is scored at that interval. Both wait while the
+scorer is busy, and neither comes more often than the settings allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from affectstream_server.channel import Channel
+from affectstream_server.settings import ScoringSettings
+from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.segment import Ended, Segmenter
+from affectstream_server.timeline import samples_of_ms
+
+
+class ScoringAhead:
+    """Looks at a stream's open utterances after each block."""
+
+    def __init__(self, settings: ScoringSettings, load: Load, scoring: ScoringQueue) -> None:
+        self._speculate = settings.speculate
+        self._interval = samples_of_ms(settings.speculate_every_ms)
+        self._load = load
+        self._scoring = scoring
+        self.provisional_interval = 0
+        """Samples at 16 kHz between provisional events; 0: none are asked for."""
+
+    def consider(self, channel: Channel, is_scored: Callable[[Ended], bool]) -> None:
+        """A block of ``channel`` was decided on. ``is_scored``: the model would be asked about these bounds."""
+        segmenter, scoring = channel.segmenter, self._scoring
+        silence = segmenter.preview() if self._speculate and isinstance(segmenter, Segmenter) else None
+        if scoring.is_ahead(channel.index):
+            if silence is None:
+                scoring.speech_went_on(channel.index, provisional=self.provisional_interval > 0)
+            return
+        if not self._load.has_room:
+            return
+        since_last = segmenter.position - channel.scored_until
+        if silence is not None:
+            if since_last >= self._interval and is_scored(silence):
+                channel.scored_until = segmenter.position
+                scoring.speculate(channel.cut(silence))
+        elif self.provisional_interval and since_last >= self.provisional_interval:
+            so_far = segmenter.so_far()
+            if so_far is not None and is_scored(so_far):
+                channel.scored_until = segmenter.position
+                scoring.score_so_far(channel.cut(so_far))
