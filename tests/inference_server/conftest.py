@@ -66,7 +66,7 @@ def own_triton(_installed: None, tmp_path: Path) -> Iterator[Triton]:
     try:
         yield triton
     finally:
-        triton.stop()
+        triton.kill()
 
 
 @pytest.fixture

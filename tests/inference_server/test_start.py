@@ -116,7 +116,7 @@ async def test_without_a_known_answer_silence_must_sound_different(
             await seen(lambda: not server.pipeline.router.trouble)
             assert scorer_of(server).model.labels == ("neutral", "happy", "sad", "angry")
     finally:
-        await asyncio.to_thread(triton.stop)
+        triton.kill()
 
 
 @pytest.mark.usefixtures("_installed")
@@ -130,7 +130,7 @@ async def test_a_python_backend_under_numpy_2_does_not_become_ready(tmp_path: Pa
             await asyncio.sleep(1.5)
             trouble = server.pipeline.router.trouble
     finally:
-        await asyncio.to_thread(triton.stop)
+        triton.kill()
     assert "the known sound gave" in trouble or "other bytes than its shape" in trouble
 
 

@@ -51,11 +51,13 @@ class Target(TritonTarget):
 
 class TritonPythonModel:
     def initialize(self, args):
-        self._behaviour = Path(args["model_repository"]) / "behaviour"
+        folder = Path(args["model_repository"])
+        self._told = [folder / f"behaviour.{args['model_version']}", folder / "behaviour"]
         self._target = Target(args, pb_utils)
 
     def execute(self, requests):
-        how, _, argument = self._behaviour.read_text().partition(" ")
+        told = next(path for path in self._told if path.exists())
+        how, _, argument = told.read_text().partition(" ")
         if how == "sleep":
             time.sleep(float(argument))
         elif how == "crash":
@@ -93,9 +95,12 @@ class Repository:
         folder.mkdir()
         (folder / "model.py").write_text(_MODEL)
 
-    def behave(self, name: str, how: str) -> None:
-        """well, nan, shape, range, constant, raise, crash or "sleep SECONDS", from the next request on."""
-        (self.folder / name / "behaviour").write_text(how)
+    def behave(self, name: str, how: str, version: str = "") -> None:
+        """well, nan, shape, range, constant, raise, crash or "sleep SECONDS", from the next request on.
+
+        Of all versions, or of one.
+        """
+        (self.folder / name / (f"behaviour.{version}" if version else "behaviour")).write_text(how)
 
 
 @asynccontextmanager

@@ -143,11 +143,12 @@ class Triton:
         return found
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal; after SIGKILL, wait for the end and clean up."""
-        assert self._process is not None  # noqa: S101 - it was launched
-        os.kill(self._process.pid, number)
+        """Send a signal to it, where it runs; after SIGKILL, wait for the end and clean up."""
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
         if number == signal.SIGKILL:
-            self._process.wait()
+            if self._process is not None:
+                self._process.wait()
             self._clean_up()
 
     def stop(self) -> None:

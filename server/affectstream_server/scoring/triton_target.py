@@ -46,7 +46,9 @@ class TritonTarget:
         own = Path(args["model_repository"]) / version / "model.onnx"
         content = (own if own.exists() else BUNDLED).read_bytes()
         config = json.loads(args["model_config"])
-        parameters = {key: value.get("string_value", "") for key, value in config.get("parameters", {}).items()}
+        parameters = {
+            key: value.get("string_value", "") for key, value in config.get("parameters", {}).items()
+        }
         digest = hashlib.sha256(content).hexdigest()
         if parameters.get(f"{METADATA_PREFIX}sha256.{version}", digest) != digest:
             raise WrongModelFile(

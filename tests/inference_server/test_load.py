@@ -1,0 +1,86 @@
+"""Many utterances that end together: none lost, none twice, and Triton batches them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+from affectstream.v1 import affect_pb2 as pb
+from tests.inference_server.conftest import Bench
+from tests.support.triton import clip, one_final_each, scorer_of, serving
+from tests.support.wire import END, Request, chunks, config, stub
+
+
+async def test_200_utterances_that_end_at_once(bench: Bench, figure: Callable[[str], None]) -> None:
+    streams = 200
+    heard, go = 0, asyncio.Event()
+
+    async def talk(service: object, number: int) -> tuple[list[pb.SessionEvent], float]:
+        nonlocal heard
+
+        async def send() -> AsyncIterator[Request]:
+            nonlocal heard
+            yield config()
+            for chunk in chunks(clip(1_200 + 5 * number).tobytes(), 6_400):
+                yield chunk
+            heard += 1
+            if heard == streams:
+                go.set()
+            await go.wait()
+            yield END
+
+        events: list[pb.SessionEvent] = []
+        done = 0.0
+        async for response in service.StreamAffect(send()):  # type: ignore[attr-defined] # the raw stub
+            events.append(response.event)
+            if response.event.WhichOneof("event") == "affect":
+                done = time.perf_counter()
+        return events, done
+
+    async with serving(bench.triton.address, scoring={"speculate": False}) as server:
+        before = bench.triton.metrics("affect_embedded")
+        async with stub(server.address) as service:
+            talks = asyncio.gather(*(talk(service, number) for number in range(streams)))
+            await go.wait()
+            ended = time.perf_counter()
+            answers = await talks
+        after = bench.triton.metrics("affect_embedded")
+    statuses = Counter(event.status for events, _ in answers for event in one_final_each(events))
+    assert sum(statuses.values()) == streams
+    assert set(statuses) <= {pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED}
+    took_s = max(done for _, done in answers) - ended
+    batch = _batch(before, after)
+    figure(f"200 utterances end at once: all finals after {took_s:.2f} s, mean batch {batch:.1f}")
+
+
+async def test_utterances_of_different_lengths_share_batches(
+    bench: Bench, figure: Callable[[str], None]
+) -> None:
+    rng = random.Random(5)  # noqa: S311 - lengths and moments, no secret
+    lengths_ms = rng.sample(range(400, 12_000), 64)
+    async with serving(bench.triton.address, triton={"canary_s": 60.0}) as server:
+        scorer = scorer_of(server)
+        moments = [rng.uniform(0, 0.020) for _ in lengths_ms]
+
+        async def end(number: int) -> None:
+            await asyncio.sleep(moments[number])
+            await scorer.score(f"u{number}", clip(lengths_ms[number]), 10.0)
+
+        before = bench.triton.metrics("affect_embedded")
+        await asyncio.gather(*(end(number) for number in range(64)))
+        after = bench.triton.metrics("affect_embedded")
+    assert after["nv_inference_count"] - before["nv_inference_count"] == 64
+    batch = _batch(before, after)
+    figure(f"64 utterances of different lengths within 20 ms: mean batch {batch:.1f} (wanted: above 4)")
+    assert batch > 4
+
+
+def _batch(before: dict[str, float], after: dict[str, float]) -> float:
+    """Triton's own mean batch between two readings."""
+    inferences, runs = (
+        after[name] - before[name] for name in ("nv_inference_count", "nv_inference_exec_count")
+    )
+    return inferences / runs
