@@ -108,7 +108,7 @@ class ScoringQueue:
 
     def speculate(self, utterance: Utterance) -> None:
         """Begin to score an utterance whose endpoint is not declared yet. One a channel."""
-        task = asyncio.get_running_loop().create_task(self._score(utterance))
+        task = asyncio.get_running_loop().create_task(self._score(utterance, self._deadline_s))
         self._ahead[utterance.channel] = _Ahead(utterance, task)
 
     def is_ahead(self, channel: int) -> bool:
@@ -126,7 +126,7 @@ class ScoringQueue:
 
     def score_so_far(self, utterance: Utterance) -> None:
         """Score an open utterance as far as it was heard, for a provisional event. One a channel."""
-        task = asyncio.get_running_loop().create_task(self._score(utterance))
+        task = asyncio.get_running_loop().create_task(self._score(utterance, self._deadline_s))
         self._send_provisional(task, utterance.channel, "INTERVAL")
 
     def close(self) -> None:
@@ -184,18 +184,23 @@ class ScoringQueue:
             if verdict.score is not None:
                 self.used += 1
                 return _as_final(verdict, utterance)
-        verdict = await self._score(utterance)
+            left_s = self._deadline_s - (time.perf_counter() - declared)
+            if left_s <= 0:
+                return Verdict(utterance, None, verdict.failure, time.perf_counter())
+        else:
+            left_s = self._deadline_s
+        verdict = await self._score(utterance, left_s)
         if verdict.score is None:
             return verdict
         queue_ms = max(0.0, (verdict.scored_at - declared) * 1_000 - verdict.score.compute_ms)
         return Verdict(utterance, verdict.score, None, verdict.scored_at, queue_ms=queue_ms)
 
-    async def _score(self, utterance: Utterance) -> Verdict:
+    async def _score(self, utterance: Utterance, timeout_s: float) -> Verdict:
         self._load.in_flight += 1
         failure: ScoringError
         score: Score | None = None
         try:
-            score = await self._scorer.score(utterance.utterance_id, utterance.audio, self._deadline_s)
+            score = await self._scorer.score(utterance.utterance_id, utterance.audio, timeout_s)
             return Verdict(utterance, score, None, time.perf_counter())
         except ScoringError as error:
             failure = error
