@@ -28,7 +28,7 @@ class ScoringAhead:
         """Samples at 16 kHz between provisional events; 0: none are asked for."""
 
     def consider(self, channel: Channel, is_scored: Callable[[Ended], bool]) -> None:
-        """A block of ``channel`` was decided on. ``is_scored``: the model would be asked about these bounds."""
+        """A block was decided on. ``is_scored``: the model would be asked about such bounds."""
         segmenter, scoring = channel.segmenter, self._scoring
         silence = segmenter.preview() if self._speculate and isinstance(segmenter, Segmenter) else None
         if scoring.is_ahead(channel.index):

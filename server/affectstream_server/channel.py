@@ -83,6 +83,8 @@ class Channel:
     @property
     def settled_until(self) -> int:
         """No utterance that is open or still to be found begins before this position."""
+        if isinstance(self.segmenter, CallerSegmenter) and not self.segmenter.is_open:
+            return self.heard
         return min(self.segmenter.keep_from, self.heard)
 
     def feed(self, data: bytes, now: float) -> Decided:

@@ -4,8 +4,8 @@
     decode    bytes → 16-bit samples at 16 kHz        stages/decode.py    channel.feed
     detect    samples → speech probability            stages/detect.py    Pipeline._tick
     segment   probabilities → utterances              stages/segment.py   channel.decide
-    score     utterance → distribution, dimensions    stages/score.py     session.scoring
-    decide    score → values and status               stages/decide.py    session._deliver
+    score     utterance → distribution, dimensions    stages/score.py     voice.scoring
+    decide    score → values and status               stages/decide.py    voice._deliver
     emit      events in order, bounded                stages/emit.py      session.events
 
 The first steps run as messages come. Detection gathers the blocks of all streams for a tick and

@@ -9,30 +9,29 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.ahead import ScoringAhead
-from affectstream_server.announce import gap, session_closing, session_started, speech_ended, speech_started
+from affectstream_server.announce import gap, session_closing, session_started
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
-from affectstream_server.errors import LimitReached, ServiceError, Unavailable
+from affectstream_server.errors import InvalidRequest, LimitReached, ServiceError, Unavailable
 from affectstream_server.scoring.router import Route
-from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
-from affectstream_server.stages.decide import ConsentWithheld, TooShort, Verdict, affect_event
 from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.emit import EventQueue
+from affectstream_server.stages.opus import Corrupt, Hole, Part, Unpacker, unpacker
 from affectstream_server.stages.receive import Order, StreamConfig, read_config
-from affectstream_server.stages.score import Load, ScoringQueue
-from affectstream_server.stages.segment import Ended, Segmenter, Trigger
-from affectstream_server.summary import Summary
-from affectstream_server.timeline import from_rate, ms_of_samples, samples_of_ms, to_rate
+from affectstream_server.stages.score import Load
+from affectstream_server.stages.segment import Segmenter, Trigger
+from affectstream_server.timeline import from_rate, samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
+from affectstream_server.voice import Voice
 
 _BACKLOG_SAMPLES: Final = LIMITS.unread_audio_ms * SAMPLE_RATE_HZ // 1_000
 _RETAINED_SAMPLES: Final = samples_of_ms(2_000)
@@ -72,7 +71,7 @@ class Session:
         self._order = Order()
         self._config: StreamConfig | None = None
         self._controls = Controls(self)
-        self._summary = Summary()
+        self._unpacker: Unpacker | None = None
         self._empty_chunks = 0
         self._progress_due = 0
         self._has_room = asyncio.Event()
@@ -81,22 +80,20 @@ class Session:
         self._drain_deadline: float | None = None
         self._drain_idle_at = 0.0
         self._paused = False
-        self._consent_withdrawn = False
-        self._closed = False
         self.session_id = secrets.token_hex(16)
         self.frames = 0
         """Position after the newest audio, in samples at the declared rate."""
         self.channels: tuple[Channel, ...] = ()
-        self.turns = Turns()
         self.events = EventQueue(self.session_id, _EPOCH)
-        self.scoring = ScoringQueue(
+        self.voice = Voice(
             scorer,
             detection.load,
+            self.events,
             deadline_ms=settings.scoring.deadline_ms,
-            deliver=self._deliver,
-            deliver_provisional=self._deliver_provisional,
+            delivered=self._delivered,
+            failed=self.interrupt,
         )
-        self._ahead = ScoringAhead(settings.scoring, detection.load, self.scoring)
+        self._ahead = ScoringAhead(settings.scoring, detection.load, self.voice.scoring)
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
         self.waiting_since: float | None = None
@@ -118,6 +115,11 @@ class Session:
     def mode(self) -> pb.EndpointingMode.ValueType:
         """Who finds the utterances."""
         return self._configured().mode
+
+    @property
+    def turns(self) -> Turns:
+        """The caller's turns."""
+        return self.voice.turns
 
     def on_interrupt(self, interrupt: Callable[[], None]) -> None:
         """``interrupt`` makes the edge stop waiting for messages."""
@@ -144,15 +146,18 @@ class Session:
 
     def _start(self, config: StreamConfig) -> None:
         self._config = config
+        self._unpacker = unpacker(config.format)
         if config.session_id:
             self.session_id = config.session_id
         self.events.session_id = self.session_id
         self.channels = tuple(self._open_channel(config, index) for index in config.analysed)
         self._progress_due = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
+        self.voice.embedding = config.embedding
+        self.voice.min_utterance_ms = config.endpointing.settings.min_utterance_ms
         self._ahead.provisional_interval = samples_of_ms(config.provisional_interval_ms)
-        self.emit(session_started(config, self._settings, self._scorer.model, _EPOCH))
+        self.voice.emit(session_started(config, self._settings, self._scorer.model, _EPOCH))
         for index in config.refused:
-            self.warn(
+            self.voice.warn(
                 "CHANNEL_NOT_ANALYSED",
                 "the role of this channel's speaker forbids it; it stays silent",
                 field="config.channels",
@@ -179,8 +184,35 @@ class Session:
         if self._paused:
             self.warn("AUDIO_WHILE_PAUSED", "audio came while it was paused; it is taken as resumed")
             self._paused = False
-        if chunk.HasField("start_samples") and chunk.start_samples != self.frames:
-            data = self._align(data, chunk.start_samples)
+        start = chunk.start_samples if chunk.HasField("start_samples") else None
+        if self._unpacker is None:
+            self._hear_pcm(data, start)
+            return
+        if start is not None and config.format.encoding == "OGG_OPUS":
+            raise InvalidRequest("audio.start_samples", start, "unset with OGG_OPUS: pages carry positions")
+        self._hear_parts(self._unpacker.unpack(data), start)
+
+    def _hear_parts(self, parts: Iterable[Part], start: int | None = None) -> None:
+        """What compressed audio was unpacked to."""
+        for part in parts:
+            if isinstance(part, Hole):
+                self._skip_to(self.frames + part.frames)
+            elif isinstance(part, Corrupt):
+                position = self.frames if start is None else start
+                self.warn(
+                    "AUDIO_CORRUPT",
+                    f"{part.cause} at sample {position}; silence stands for it",
+                    field="audio.data",
+                    value=f"sample {position}",
+                )
+            else:
+                self._hear_pcm(part, start)
+                start = None
+
+    def _hear_pcm(self, data: bytes, start: int | None) -> None:
+        config = self._configured()
+        if start is not None and start != self.frames:
+            data = self._align(data, start)
         now = time.perf_counter()
         for channel in self.channels:
             self.took(channel, channel.feed(data, now))
@@ -198,7 +230,7 @@ class Session:
         if self.frames >= self._progress_due:
             interval = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
             self._progress_due = self.frames + interval
-            self.emit(pb.SessionEvent(progress=self._progress()))
+            self.voice.emit(pb.SessionEvent(progress=self._progress()))
 
     def _align(self, data: bytes, start: int) -> bytes:
         """Audio that the caller numbers: drop what was heard before, make a hole a gap."""
@@ -220,10 +252,12 @@ class Session:
             if channel.slot is not None:
                 self._detection.reset_slot(channel.slot)
         self.frames = frames
-        self.emit(gap(start, position))
+        self.voice.emit(gap(start, position))
 
     def _end_audio(self, control: pb.Control) -> None:
         check_id(control.control_id, "control.control_id")
+        if self._unpacker is not None:
+            self._hear_parts(self._unpacker.finish())
         now = time.perf_counter()
         for channel in self.channels:
             self.took(channel, channel.end_audio(now))
@@ -245,7 +279,7 @@ class Session:
 
     def _make_room(self) -> None:
         waiting = max((channel.undecided for channel in self.channels), default=0)
-        crowded = len(self.scoring) >= self._settings.scoring.max_pending_per_stream
+        crowded = len(self.voice.scoring) >= self._settings.scoring.max_pending_per_stream
         if waiting > _BACKLOG_SAMPLES // 2 or crowded:
             self._has_room.clear()
         else:
@@ -259,7 +293,9 @@ class Session:
         if decided:
             self.took(channel, decided)
         if channel.open_utterance_id:
-            self._ahead.consider(channel, self._is_scored)
+            self._ahead.consider(channel, self.voice.is_scored)
+        if self.turns.ended:
+            self._end_turns()
         if not self._has_room.is_set() or self._order.ended:
             self._make_room()
             self._advance()
@@ -271,25 +307,21 @@ class Session:
 
     def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None:
         """Utterances began or ended."""
-        for item in decided:
-            if isinstance(item, Utterance):
-                self._end_utterance(item)
-                continue
-            self._summary.utterances += 1
-            self.turns.began(item.utterance_id, item.bounds.audio_start)
-            self.emit(speech_started(channel.index, item))
+        self.voice.took(channel.index, decided)
+        self._make_room()
 
     def check_clock(self, now: float) -> None:
         """End open utterances whose audio stopped coming, and drain. ``now`` is `time.monotonic`."""
-        if self._config is None or self._closed:
+        if self._config is None or self.voice.closed:
             return
         stall_s = self._config.endpointing.settings.stall_ms / 1_000
         if self.waiting_since is not None and now - self.waiting_since >= stall_s and not self.finished:
             for channel in self.channels:
                 if channel.open_utterance_id and (channel.slot is None or not channel.has_block):
                     self._close_utterance(channel, Trigger.AUDIO_STALLED)
+            self.voice.end_turns(max(channel.heard for channel in self.channels))
         if self._drain_deadline is not None and self.failure is None:
-            idle = not self.scoring and not any(channel.open_utterance_id for channel in self.channels)
+            idle = not self.voice.scoring and not any(channel.open_utterance_id for channel in self.channels)
             if now >= self._drain_deadline or (idle and now >= self._drain_idle_at):
                 for channel in self.channels:
                     self._close_utterance(channel, Trigger.END_OF_AUDIO)
@@ -298,25 +330,7 @@ class Session:
     def _close_utterance(self, channel: Channel, trigger: Trigger) -> None:
         utterance = channel.close_utterance(trigger)
         if utterance is not None:
-            self._end_utterance(utterance)
-
-    def _end_utterance(self, utterance: Utterance) -> None:
-        self.emit(speech_ended(utterance))
-        self.scoring.submit(utterance, self._refusal(utterance.bounds))
-        self._make_room()
-
-    def _is_scored(self, bounds: Ended) -> bool:
-        return self._refusal(bounds) is None
-
-    def _refusal(self, bounds: Ended) -> ScoringError | None:
-        """Why the model is not asked about an utterance of these bounds."""
-        if self._consent_withdrawn:
-            return ConsentWithheld("the speaker withdrew consent")
-        speech_ms = ms_of_samples(bounds.speech_samples)
-        least_ms = self._configured().endpointing.settings.min_utterance_ms
-        if speech_ms < least_ms:
-            return TooShort(f"{speech_ms:.0f} ms of speech, scored from {least_ms} ms (min_utterance_ms)")
-        return None
+            self.took(channel, (utterance,))
 
     # -- controls: what a control may touch, see `affectstream_server.controls` ---------------------
 
@@ -342,69 +356,34 @@ class Session:
 
     def withdraw_consent(self) -> None:
         """Every final from now on is without values."""
-        self._consent_withdrawn = True
+        self.voice.consent_withdrawn = True
 
     def done(self, control: pb.Control, position: int) -> None:
         """Acknowledge a control that took effect."""
         if control.control_id:
             done = pb.ControlDone(control_id=control.control_id, position_samples=position)
-            self.emit(pb.SessionEvent(control_done=done))
-        self._settle_turns()
+            self.voice.emit(pb.SessionEvent(control_done=done))
+        self._end_turns()
 
     def warn(
         self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
     ) -> None:
         """Say that something was wrong and the stream goes on."""
-        warning = pb.Warning(code=code, message=message, field=field, value=str(value), limit=str(limit))
-        self.emit(pb.SessionEvent(warning=warning))
+        self.voice.warn(code, message, field=field, value=value, limit=limit)
 
     # -- emit and end ----------------------------------------------------------------------------
 
-    def emit(self, event: pb.SessionEvent) -> None:
-        """Queue an event."""
-        if self._closed:
-            return
-        try:
-            self.events.put(event)
-        except LimitReached as error:
-            self.interrupt(error)
-
-    def _deliver(self, verdict: Verdict) -> None:
-        utterance = verdict.utterance
-        if self._consent_withdrawn and verdict.score is not None:
-            verdict = Verdict(utterance, None, self._refusal(utterance.bounds), verdict.scored_at)
-        event = affect_event(
-            verdict,
-            self._scorer.model,
-            embedding=self._configured().embedding,
-            turn_id=self.turns.turn_of(utterance.utterance_id),
-        )
-        self._summary.add(event, verdict)
-        self.turns.add(event)
-        self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
-        self._settle_turns()
+    def _delivered(self) -> None:
+        self._end_turns()
         self._make_room()
         self._advance()
 
-    def _deliver_provisional(self, verdict: Verdict, trigger: str) -> None:
-        if self._consent_withdrawn:
-            return
-        event = affect_event(
-            verdict,
-            self._scorer.model,
-            embedding=False,
-            provisional=trigger,
-            turn_id=self.turns.turn_of(verdict.utterance.utterance_id),
-        )
-        self.emit(pb.SessionEvent(channel=verdict.utterance.channel, affect=event))
-
-    def _settle_turns(self) -> None:
-        if self.channels:
-            for turn in self.turns.complete(min(channel.settled_until for channel in self.channels)):
-                self.emit(pb.SessionEvent(turn_affect=turn))
+    def _end_turns(self) -> None:
+        if self.turns.ended:
+            self.voice.end_turns(min(channel.settled_until for channel in self.channels))
 
     def _progress(self) -> pb.Progress:
-        oldest = self.scoring.oldest
+        oldest = self.voice.scoring.oldest
         settled = [channel.settled_until for channel in self.channels]
         if oldest is not None:
             settled.append(oldest.bounds.audio_start)
@@ -416,36 +395,27 @@ class Session:
 
     def _advance(self) -> None:
         """After the end of audio: end what is open, and close when nothing is left to say."""
-        if not self._order.ended or self._closed:
+        if not self._order.ended or self.voice.closed:
             return
         if any(channel.slot is not None and channel.has_block for channel in self.channels):
             return
         for channel in self.channels:
             self._close_utterance(channel, Trigger.END_OF_AUDIO)
-        if not self.scoring:
+        if not self.voice.scoring:
             self._close(pb.CLOSE_REASON_END_OF_AUDIO)
 
     def _close(self, reason: pb.CloseReason.ValueType, open_utterance_id: str = "") -> None:
-        if self._config is not None and not self._closed:
-            heard = max((channel.heard for channel in self.channels), default=0)
-            self.turns.end(heard)
-            for turn in self.turns.complete(heard):
-                self.emit(pb.SessionEvent(turn_affect=turn))
-            self.emit(pb.SessionEvent(progress=self._progress()))
-            self.emit(
-                pb.SessionEvent(
-                    session_summary=self._summary.message(heard, self._empty_chunks, self.scoring)
-                )
-            )
+        if self._config is None:
+            self.voice.fall_silent()
+        elif not self.voice.closed:
             closed = pb.SessionClosed(reason=reason, open_utterance_id=open_utterance_id)
-            self.emit(pb.SessionEvent(session_closed=closed))
-        self._closed = True
-        self.events.close()
+            heard = max(channel.heard for channel in self.channels)
+            self.voice.close(closed, self._progress(), heard)
 
     async def settle_and_close(self, error: ServiceError) -> None:
         """Before an early end: deliver what was declared, then say why. Bounded by the deadlines."""
-        await self.scoring.drained()
-        if not self._closed:
+        await self.voice.scoring.drained()
+        if not self.voice.closed:
             drained = isinstance(error, Unavailable)
             open_id = next((c.open_utterance_id for c in self.channels if c.open_utterance_id), "")
             self._close(pb.CLOSE_REASON_DRAIN if drained else pb.CLOSE_REASON_ERROR, open_id)
@@ -463,18 +433,16 @@ class Session:
         now = time.monotonic()
         self._drain_deadline = now + grace_s
         self._drain_idle_at = now + grace_s / 10
-        if self._config is not None and not self._closed:
+        if self._config is not None and not self.voice.closed:
             self._announce_drain()
 
     def _announce_drain(self) -> None:
         left_s = (self._drain_deadline or 0.0) - time.monotonic()
-        self.emit(session_closing(pb.CLOSE_REASON_DRAIN, left_s))
+        self.voice.emit(session_closing(pb.CLOSE_REASON_DRAIN, left_s))
 
     def abandon(self) -> None:
         """Drop everything: the call is over."""
-        self._closed = True
-        self.scoring.close()
-        self.events.close()
+        self.voice.fall_silent()
 
 
 def going_away() -> Unavailable:

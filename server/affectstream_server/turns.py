@@ -40,6 +40,11 @@ class Turns:
         """Id of the open turn; empty if none is."""
         return self._open.turn_id if self._open is not None else ""
 
+    @property
+    def ended(self) -> bool:
+        """Some turn ended and was not said yet."""
+        return bool(self._ended)
+
     def start(self, turn_id: str, position: int) -> None:
         """Open a turn. None may be open."""
         self._open = _Turn(turn_id, position)

@@ -1,0 +1,151 @@
+"""What a session says: its scores in order, its turns, its summary, and the way out of all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.announce import speech_ended, speech_started
+from affectstream_server.errors import LimitReached, ServiceError
+from affectstream_server.scoring.router import Route
+from affectstream_server.scoring.scorer import ScoringError
+from affectstream_server.stages.decide import ConsentWithheld, TooShort, Verdict, affect_event
+from affectstream_server.stages.emit import EventQueue
+from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.segment import Ended
+from affectstream_server.summary import Summary
+from affectstream_server.timeline import ms_of_samples
+from affectstream_server.turns import Turns
+from affectstream_server.utterance import Opened, Utterance
+
+
+class Voice:
+    """From utterances to events.
+
+    ``delivered`` is called after each final, ``failed`` when events are not read in time.
+    """
+
+    def __init__(
+        self,
+        scorer: Route,
+        load: Load,
+        events: EventQueue,
+        *,
+        deadline_ms: int,
+        delivered: Callable[[], None],
+        failed: Callable[[ServiceError], None],
+    ) -> None:
+        self._scorer = scorer
+        self._events = events
+        self._delivered = delivered
+        self._failed = failed
+        self._summary = Summary()
+        self._closed = False
+        self.turns = Turns()
+        self.scoring = ScoringQueue(
+            scorer,
+            load,
+            deadline_ms=deadline_ms,
+            deliver=self._deliver,
+            deliver_provisional=self._deliver_provisional,
+        )
+        self.embedding = False
+        """Finals carry the embedding."""
+        self.min_utterance_ms = 0
+        """Less speech is not scored."""
+        self.consent_withdrawn = False
+        """Finals are without values."""
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is said."""
+        return self._closed
+
+    def emit(self, event: pb.SessionEvent) -> None:
+        """Queue an event."""
+        if self._closed:
+            return
+        try:
+            self._events.put(event)
+        except LimitReached as error:
+            self._failed(error)
+
+    def warn(
+        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+    ) -> None:
+        """Say that something was wrong and the stream goes on."""
+        warning = pb.Warning(code=code, message=message, field=field, value=str(value), limit=str(limit))
+        self.emit(pb.SessionEvent(warning=warning))
+
+    def took(self, channel: int, decided: Sequence[Opened | Utterance]) -> None:
+        """Utterances of a channel began or ended: say so, and score those that ended."""
+        for item in decided:
+            if isinstance(item, Utterance):
+                self.emit(speech_ended(item))
+                self.scoring.submit(item, self._refusal(item.bounds))
+            else:
+                self._summary.utterances += 1
+                self.turns.began(item.utterance_id, item.bounds.audio_start)
+                self.emit(speech_started(channel, item))
+
+    def is_scored(self, bounds: Ended) -> bool:
+        """The model would be asked about an utterance of these bounds."""
+        return self._refusal(bounds) is None
+
+    def end_turns(self, settled_until: int) -> None:
+        """Say the turns that are over: no utterance still to be found begins before ``settled_until``."""
+        for turn in self.turns.complete(settled_until):
+            self.emit(pb.SessionEvent(turn_affect=turn))
+
+    def close(self, closed: pb.SessionClosed, progress: pb.Progress, heard: int) -> None:
+        """Say the last words: open turns, progress, summary, why. ``heard`` is in samples at 16 kHz."""
+        self.turns.end(heard)
+        self.end_turns(heard)
+        self.emit(pb.SessionEvent(progress=progress))
+        summary = self._summary.message(heard, progress.empty_chunks, self.scoring)
+        self.emit(pb.SessionEvent(session_summary=summary))
+        self.emit(pb.SessionEvent(session_closed=closed))
+        self.fall_silent()
+
+    def fall_silent(self) -> None:
+        """Drop what is not said yet; what is queued is still written."""
+        self._closed = True
+        self.scoring.close()
+        self._events.close()
+
+    def _refusal(self, bounds: Ended) -> ScoringError | None:
+        """Why the model is not asked about an utterance of these bounds."""
+        if self.consent_withdrawn:
+            return ConsentWithheld("the speaker withdrew consent")
+        speech_ms = ms_of_samples(bounds.speech_samples)
+        if speech_ms < self.min_utterance_ms:
+            least = f"{self.min_utterance_ms} ms (min_utterance_ms)"
+            return TooShort(f"{speech_ms:.0f} ms of speech, scored from {least}")
+        return None
+
+    def _deliver(self, verdict: Verdict) -> None:
+        utterance = verdict.utterance
+        if self.consent_withdrawn and verdict.score is not None:
+            verdict = Verdict(utterance, None, self._refusal(utterance.bounds), verdict.scored_at)
+        event = affect_event(
+            verdict,
+            self._scorer.model,
+            embedding=self.embedding,
+            turn_id=self.turns.turn_of(utterance.utterance_id),
+        )
+        self._summary.add(event, verdict)
+        self.turns.add(event)
+        self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
+        self._delivered()
+
+    def _deliver_provisional(self, verdict: Verdict, trigger: str) -> None:
+        if self.consent_withdrawn:
+            return
+        event = affect_event(
+            verdict,
+            self._scorer.model,
+            embedding=False,
+            provisional=trigger,
+            turn_id=self.turns.turn_of(verdict.utterance.utterance_id),
+        )
+        self.emit(pb.SessionEvent(channel=verdict.utterance.channel, affect=event))
