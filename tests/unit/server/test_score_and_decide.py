@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ class ScriptedScorer:
 
     async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
         assert audio.dtype == np.int16
-        assert timeout_s == 1.0
+        assert 0.5 < timeout_s <= 1.0, "what is left of the deadline"
         self.asked.append(utterance_id)
         wait_s, answer = self.script[utterance_id]
         try:
@@ -150,6 +151,96 @@ async def test_closing_cancels_what_is_asked_and_delivers_nothing() -> None:
     await asyncio.sleep(0.01)
     assert scorer.cancelled == ["u0"]
     assert not verdicts
+
+
+async def test_a_score_begun_ahead_is_the_final_when_the_bounds_hold() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"u0": (0.0, score([1, 0, 0, 0]))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.speculate(utterance(0))
+    await asyncio.sleep(0.01)
+    scoring.submit(utterance(0))
+    assert len(verdicts) == 1, "delivered at once"
+    assert verdicts[0].speculated
+    assert scorer.asked == ["u0"], "and asked once"
+    assert (scoring.used, scoring.dropped) == (1, 0)
+
+
+async def test_a_score_begun_ahead_and_not_ready_is_waited_for() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"u0": (0.02, score([1, 0, 0, 0]))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.speculate(utterance(0))
+    scoring.submit(utterance(0))
+    assert not verdicts
+    await scoring.drained()
+    assert verdicts[0].speculated
+    assert scorer.asked == ["u0"]
+
+
+async def test_a_score_of_other_bounds_is_dropped_and_asked_anew() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"u0": (0.0, score([1, 0, 0, 0]))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.speculate(utterance(0))
+    longer = utterance(0)
+    scoring.submit(replace(longer, bounds=replace(longer.bounds, audio_end=longer.bounds.audio_end + 512)))
+    await scoring.drained()
+    assert not verdicts[0].speculated
+    assert (scoring.used, scoring.dropped) == (0, 1)
+
+
+async def test_a_score_begun_ahead_that_failed_is_asked_anew() -> None:
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"u0": (0.0, ScorerOverloaded("full"))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.speculate(utterance(0))
+    await asyncio.sleep(0.01)
+    scorer.script["u0"] = (0.0, score([1, 0, 0, 0]))
+    scoring.submit(utterance(0))
+    await scoring.drained()
+    assert verdicts[0].score is not None
+    assert not verdicts[0].speculated
+
+
+async def test_speech_that_goes_on_drops_the_score_or_makes_it_provisional() -> None:
+    provisional: list[str] = []
+    scorer = ScriptedScorer({"u0": (0.005, score([1, 0, 0, 0]))})
+    scoring = ScoringQueue(
+        scorer,
+        Load(4),
+        deadline_ms=1_000,
+        deliver=lambda _: None,
+        deliver_provisional=lambda _, trigger: provisional.append(trigger),
+    )
+    scoring.speculate(utterance(0))
+    await asyncio.sleep(0)
+    scoring.speech_went_on(0, provisional=False)
+    await asyncio.sleep(0.02)
+    assert scorer.cancelled == ["u0"]
+    assert not provisional
+    scoring.speculate(utterance(0))
+    scoring.speech_went_on(0, provisional=True)
+    await asyncio.sleep(0.02)
+    assert provisional == ["PAUSE"]
+    scoring.score_so_far(utterance(0))
+    scoring.submit(utterance(0), TooShort("the final comes first"))
+    await asyncio.sleep(0.02)
+    assert provisional == ["PAUSE"], "nothing provisional after the final"
+
+
+async def test_load_counts_what_is_in_flight() -> None:
+    load = Load(1)
+    scorer = ScriptedScorer({"u0": (0.01, score([1, 0, 0, 0]))})
+    scoring = ScoringQueue(
+        scorer, load, deadline_ms=1_000, deliver=lambda _: None, deliver_provisional=lambda *_: None
+    )
+    seen = [load.has_room]
+    scoring.submit(utterance(0))
+    await asyncio.sleep(0)
+    seen.append(load.has_room)
+    await scoring.drained()
+    assert [*seen, load.has_room] == [True, False, True]
 
 
 def verdict(answer: Score | ScoringError) -> Verdict:

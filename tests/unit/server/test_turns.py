@@ -1,0 +1,115 @@
+"""Turns: which utterances are theirs, and how they weigh."""
+
+from __future__ import annotations
+
+import pytest
+
+from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.timeline import duration
+from affectstream_server.turns import Turns
+
+SECOND = 16_000
+
+
+def final(
+    name: str,
+    start_s: float,
+    probabilities: tuple[float, ...] = (0.5, 0.5),
+    *,
+    speech_s: float = 1.0,
+    entropy: float = 0.0,
+    arousal: float | None = 0.5,
+    status: pb.AffectStatus.ValueType = pb.AFFECT_STATUS_OK,
+) -> pb.AffectEvent:
+    event = pb.AffectEvent(utterance_id=name, status=status, stage=pb.STAGE_FINAL)
+    event.audio_start.CopyFrom(duration(round(start_s * SECOND)))
+    event.audio_end.CopyFrom(duration(round((start_s + speech_s) * SECOND)))
+    event.quality.speech_duration.CopyFrom(duration(round(speech_s * SECOND)))
+    if status in (pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED):
+        for label, probability in zip(("calm", "angry"), probabilities, strict=True):
+            event.emotions.add(label=label, probability=probability)
+        event.uncertainty.entropy = entropy
+        if arousal is not None:
+            event.dimensions.arousal = arousal
+    return event
+
+
+def one_turn(*finals: pb.AffectEvent) -> pb.TurnAffect:
+    turns = Turns()
+    turns.start("t", 0)
+    for event in finals:
+        turns.began(event.utterance_id, round(event.audio_start.ToNanoseconds() / 1e9 * SECOND))
+    turns.end(100 * SECOND)
+    for event in finals:
+        turns.add(event)
+    (turn,) = turns.complete(100 * SECOND)
+    return turn
+
+
+def test_utterances_weigh_by_speech_and_certainty() -> None:
+    # Weights 2 s x (1 - 0.5) = 1 and 3 s x (1 - 0) = 3.
+    turn = one_turn(
+        final("a", 0, (0.8, 0.2), speech_s=2, entropy=0.5, arousal=0.2),
+        final("b", 5, (0.4, 0.6), speech_s=3, entropy=0.0, arousal=0.6),
+    )
+    assert [e.probability for e in turn.emotions] == pytest.approx([0.5, 0.5])
+    assert turn.dimensions.arousal == pytest.approx(0.5)
+    assert turn.uncertainty.entropy == pytest.approx(1.0)
+    assert list(turn.utterance_ids) == ["a", "b"]
+    assert turn.audio_end.seconds == 8
+
+
+def test_what_is_not_acted_on_counts_only_where_there_is_nothing_else() -> None:
+    ok = final("a", 0, (1.0, 0.0))
+    unsure = final("b", 2, (0.0, 1.0), status=pb.AFFECT_STATUS_ABSTAINED)
+    silent = final("c", 4, status=pb.AFFECT_STATUS_INSUFFICIENT_SPEECH)
+    assert one_turn(ok, unsure, silent).top_label == "calm"
+    assert one_turn(ok, unsure, silent).status == pb.AFFECT_STATUS_OK
+    assert one_turn(unsure, silent).status == pb.AFFECT_STATUS_ABSTAINED
+    assert one_turn(unsure, silent).top_label == "angry"
+    alone = one_turn(silent)
+    assert alone.status == pb.AFFECT_STATUS_INSUFFICIENT_SPEECH
+    assert not alone.emotions
+
+
+def test_utterances_that_are_all_clueless_still_weigh_alike() -> None:
+    turn = one_turn(final("a", 0, entropy=1.0, arousal=0.0), final("b", 2, entropy=1.0, arousal=1.0))
+    assert turn.dimensions.arousal == pytest.approx(0.5)
+
+
+def test_a_dimension_that_one_utterance_lacks_is_absent() -> None:
+    assert not one_turn(final("a", 0), final("b", 2, arousal=None)).dimensions.HasField("arousal")
+
+
+def test_a_turn_waits_for_the_final_of_an_utterance_that_is_still_open() -> None:
+    turns = Turns()
+    turns.start("t", 0)
+    turns.began("a", SECOND)
+    turns.end(2 * SECOND)
+    assert turns.turn_of("a") == "t"
+    assert not turns.complete(10 * SECOND)
+    turns.add(final("a", 1))
+    assert len(turns.complete(10 * SECOND)) == 1
+    assert not turns.ended
+
+
+def test_a_turn_waits_until_no_utterance_can_begin_in_it() -> None:
+    turns = Turns()
+    turns.start("t", 0)
+    turns.end(2 * SECOND)
+    assert not turns.complete(2 * SECOND - 1)
+    turns.began("late", SECOND)
+    assert not turns.complete(3 * SECOND), "declared after the turn ended, begun before"
+    turns.add(final("late", 1))
+    assert list(turns.complete(3 * SECOND)[0].utterance_ids) == ["late"]
+
+
+def test_utterances_outside_a_turn_have_none() -> None:
+    turns = Turns()
+    turns.began("before", 0)
+    turns.start("t", SECOND)
+    turns.end(2 * SECOND)
+    turns.began("after", 3 * SECOND)
+    assert (turns.turn_of("before"), turns.turn_of("after")) == ("", "")
+    turns.add(final("after", 3))
+    assert not turns.complete(9 * SECOND)[0].utterance_ids
