@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
@@ -45,6 +46,26 @@ def test_the_judge_opens_it(exported: Exported, tmp_path: Path) -> None:
 def test_a_missing_graph_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelsError, match=r"cannot read .*none\.onnx"):
         MeralionPredictor(tmp_path / "none.onnx")
+
+
+def test_a_graph_that_does_not_say_what_it_is_is_refused(exported: Exported, tmp_path: Path) -> None:
+    graph = onnx.load(exported("float32"))
+    kept = [item for item in graph.metadata_props if item.key != "affectstream.precision"]
+    del graph.metadata_props[:]
+    graph.metadata_props.extend(kept)
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(ModelsError, match=r"lacks the metadata 'affectstream\.precision'"):
+        open_predictor(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelsError, match="is not a model that ONNX Runtime loads"):
+        open_predictor(tmp_path)
+
+
+def test_a_clip_that_cannot_be_measured_is_named(tmp_path: Path) -> None:
+    made = clips(tmp_path, [1.0], "a")
+    made[0].path.write_bytes(b"noise")
+    with pytest.raises(ModelsError, match=r"cannot read .*0\.wav"):
+        pieces(made)
 
 
 def test_the_command_judges_it_and_prints_the_published_figures_as_such(
