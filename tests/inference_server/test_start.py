@@ -24,12 +24,11 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
-async def health(address: str, service: str = "") -> health_pb2.HealthCheckResponse.ServingStatus:
+async def health(address: str, service: str = "") -> int:
     async with grpc.aio.insecure_channel(address) as channel:
-        check: Any = health_pb2_grpc.HealthStub(channel).Check
-        answer = await check(health_pb2.HealthCheckRequest(service=service), timeout=5)
-    status: health_pb2.HealthCheckResponse.ServingStatus = answer.status
-    return status
+        health_stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await health_stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    return int(answer.status)
 
 
 async def test_absent_at_start_then_there(own_triton: Triton, figure: Callable[[str], None]) -> None:
