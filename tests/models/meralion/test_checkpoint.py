@@ -129,7 +129,6 @@ def test_a_path_that_is_not_there_says_what_could_be(tmp_path: Path) -> None:
         ),
         ({"id2label": None}, "id2label is None, expected the labels neutral"),
         ({"num_emotions": 4}, "num_emotions is 4, expected 7"),
-        ({"whisper_name": "openai/whisper-small"}, "whisper_name is 'openai/whisper-small', expected"),
     ],
 )
 def test_another_config_fails_by_field(
