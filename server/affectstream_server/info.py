@@ -10,11 +10,13 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server import __version__
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings
+from affectstream_server.stages import opus
 from affectstream_server.stages.decide import model_message
-from affectstream_server.stages.receive import SERVED_ENCODINGS, effective_endpointing
+from affectstream_server.stages.receive import effective_endpointing, served_encodings
 
 FEATURES: Final = (
     pb.FEATURE_STREAM,
+    pb.FEATURE_ANALYZE_UTTERANCE,
     pb.FEATURE_EMBEDDING,
     pb.FEATURE_SUMMARY,
     pb.FEATURE_FLUSH,
@@ -37,6 +39,8 @@ _LIMITS: Final = (
     ("label_bytes", "bytes", "INVALID_ARGUMENT", False),
     ("session_id_bytes", "bytes", "INVALID_ARGUMENT", False),
     ("utterance_ms", "ms", "", True),
+    ("analyze_ms", "ms", "INVALID_ARGUMENT", False),
+    ("analyze_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("session_ms", "ms", "RESOURCE_EXHAUSTED", False),
     ("unread_audio_ms", "ms", "", True),
     ("event_queue_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
@@ -57,6 +61,14 @@ def limits_message(settings: Settings) -> pb.Limits:
     limits.append(
         pb.Limit(name="streams", value=settings.server.max_streams, unit="count", status="RESOURCE_EXHAUSTED")
     )
+    limits.append(
+        pb.Limit(
+            name="analyses",
+            value=settings.server.max_analyses,
+            unit="count",
+            status="RESOURCE_EXHAUSTED",
+        )
+    )
     return pb.Limits(limits=limits)
 
 
@@ -65,14 +77,14 @@ def server_info(settings: Settings, models: Sequence[ModelInfo]) -> pb.GetServer
     return pb.GetServerInfoResponse(
         version=__version__,
         models=[model_message(model) for model in models],
-        encodings=SERVED_ENCODINGS,
+        encodings=served_encodings(),
         min_sample_rate_hz=LIMITS.min_sample_rate_hz,
         max_sample_rate_hz=LIMITS.max_sample_rate_hz,
         max_channels=LIMITS.max_channels,
         limits=limits_message(settings),
         default_endpointing=effective_endpointing(settings.endpointing),
         default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
-        features=FEATURES,
+        features=(*FEATURES, pb.FEATURE_OPUS) if opus.installed() else FEATURES,
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,
         refused_roles=[

@@ -20,6 +20,7 @@ import time
 from collections import deque
 from typing import Final
 
+from affectstream_server.analyze import Analyzer
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.scoring.router import Router
@@ -41,6 +42,7 @@ class Pipeline:
         self.settings = settings
         self.router = router
         self.load = Load(settings.scoring.optional_below)
+        self.analyzer = Analyzer(settings, router, self.load)
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: deque[tuple[Session, Channel]] = deque()
         self._tick_planned = False
@@ -96,7 +98,7 @@ class Pipeline:
                 self._detector.close(channel.slot)
 
     async def drain(self, grace_s: float) -> None:
-        """Refuse new streams, let open utterances end, and return when no stream is left."""
+        """Refuse new calls, let open utterances end, and return when none is left."""
         self._draining = time.monotonic() + grace_s
         for session in tuple(self._sessions):
             session.drain(grace_s)
@@ -104,7 +106,7 @@ class Pipeline:
             self._empty.clear()
         else:
             self._empty.set()
-        await self._empty.wait()
+        await asyncio.gather(self._empty.wait(), self.analyzer.drain())
 
     # -- what a session asks of the detector -------------------------------------------------------
 

@@ -35,6 +35,7 @@ class ServerSettings(Section):
 
     address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
+    max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
     drain_s: float = Field(10.0, ge=0, le=600, description="time that open utterances get after SIGTERM")
     reuse_port: bool = Field(False, description="let several processes share the port")
 

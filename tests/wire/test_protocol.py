@@ -67,6 +67,39 @@ BROKEN = {
     "rate too high": ([config(rate_hz=48_001)], "BAD_SAMPLE_RATE", "config.audio.sample_rate_hz", "48001"),
     "no rate": ([config(rate_hz=0)], "BAD_SAMPLE_RATE", "config.audio.sample_rate_hz", "0"),
     "too many channels": ([config(channel_count=9)], "BAD_CHANNEL_COUNT", "config.audio.channel_count", "9"),
+    "no rate that Opus has": (
+        [config(pb.AUDIO_ENCODING_OGG_OPUS, rate_hz=44_100)],
+        "BAD_SAMPLE_RATE",
+        "config.audio.sample_rate_hz",
+        "44100",
+    ),
+    "more channels than Opus is taken with": (
+        [config(pb.AUDIO_ENCODING_OPUS_PACKETS, rate_hz=48_000, channel_count=3)],
+        "BAD_CHANNEL_COUNT",
+        "config.audio.channel_count",
+        "3",
+    ),
+    "positions beside Ogg's own": (
+        [
+            config(pb.AUDIO_ENCODING_OGG_OPUS, rate_hz=48_000),
+            Request(audio=pb.AudioChunk(data=b"OggS", start_samples=0)),
+        ],
+        "INVALID_FIELD",
+        "audio.start_samples",
+        "0",
+    ),
+    "bytes that are no Ogg": (
+        [config(pb.AUDIO_ENCODING_OGG_OPUS, rate_hz=48_000), audio(SILENCE)],
+        "NOT_OPUS",
+        "audio.data",
+        "something else",
+    ),
+    "bytes that are no Opus": (
+        [config(pb.AUDIO_ENCODING_OPUS_PACKETS, rate_hz=48_000), audio(b"\xff\xff\xff")],
+        "NOT_OPUS",
+        "audio.data",
+        "something else",
+    ),
     "stereo without a choice": ([config(channel_count=2)], "NO_CHANNEL", "config.channels", "empty"),
     "no such channel": (
         [config(channel_count=2, channels=[channel(index=2, analyze=True)])],
@@ -232,8 +265,6 @@ async def test_bytes_that_are_no_message_leak_no_parser_text(server_address: str
 
 UNSERVED_REQUESTS = {
     "resume": [config(resume=pb.Resume(session_id="s"))],
-    "ogg": [config(pb.AUDIO_ENCODING_OGG_OPUS)],
-    "opus": [config(pb.AUDIO_ENCODING_OPUS_PACKETS)],
     "cues": [config(outputs=pb.OutputConfig(cues=True))],
     "transcript": [config(), control(transcript=pb.Transcript(text="hello"))],
 }
@@ -249,14 +280,11 @@ async def test_what_is_not_served_is_refused_and_never_ignored(server_address: s
 
 async def test_unserved_calls_say_so(server_address: str) -> None:
     async with stub(server_address) as service:
-        with pytest.raises(grpc.aio.AioRpcError) as analyze:
-            await service.AnalyzeUtterance(pb.AnalyzeUtteranceRequest())
         with pytest.raises(grpc.aio.AioRpcError) as watch:
             async for _ in service.WatchAffect(pb.WatchAffectRequest(session_id="s")):
                 pass
-    for caught in (analyze.value, watch.value):
-        assert caught.code() == UNSERVED
-        assert error_info(caught).reason == "NOT_SERVED"
+    assert watch.value.code() == UNSERVED
+    assert error_info(watch.value).reason == "NOT_SERVED"
 
 
 @pytest.mark.parametrize("role", [pb.SUBJECT_ROLE_EMPLOYEE, pb.SUBJECT_ROLE_STUDENT])

@@ -87,6 +87,7 @@ class Limits:
     watchers_per_session: int = 16
     retention_ms: int = 3_600_000
     retention_events: int = 1_000
+    analyze_ms: int = 30_000
     analyze_bytes: int = 10 * 1024 * 1024
     min_sample_rate_hz: int = 8_000
     max_sample_rate_hz: int = 48_000

@@ -59,8 +59,18 @@ class AffectService:
         if failure is not None:
             await abort(context, failure)
 
-    async def analyze_utterance(self, request: object, context: Context) -> NoReturn:  # noqa: ARG002 - gRPC's signature
-        await abort(context, NotServed("AnalyzeUtterance", "the call", instead="use StreamAffect"))
+    async def analyze_utterance(
+        self, request: pb.AnalyzeUtteranceRequest | ServiceError, context: Context
+    ) -> pb.AnalyzeUtteranceResponse:
+        if isinstance(request, ServiceError):
+            await abort(context, request)
+        try:
+            return await self._pipeline.analyzer.analyze(request, context.time_remaining())
+        except ServiceError as error:
+            return await abort(context, error)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception("an analysis failed")
+            return await abort(context, InternalFault())
 
     async def watch_affect(self, request: object, context: Context) -> NoReturn:  # noqa: ARG002 - gRPC's signature
         await abort(context, NotServed("WatchAffect", "the call", instead="use StreamAffect"))
@@ -69,7 +79,7 @@ class AffectService:
         """The handlers, with deserialisers that answer bad bytes with an error of ours."""
         stream_request = bounded(pb.StreamAffectRequest.FromString, LIMITS.message_bytes)
         info_request = bounded(pb.GetServerInfoRequest.FromString, LIMITS.message_bytes)
-        analyze_request = bounded(pb.AnalyzeUtteranceRequest.FromString, LIMITS.message_bytes)
+        analyze_request = bounded(pb.AnalyzeUtteranceRequest.FromString, LIMITS.analyze_bytes)
         watch_request = bounded(pb.WatchAffectRequest.FromString, LIMITS.message_bytes)
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,

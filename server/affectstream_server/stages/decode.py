@@ -1,8 +1,11 @@
-"""Decode: bytes of any accepted format into 16-bit samples at 16 kHz, a channel at a time."""
+"""Decode: PCM of any accepted format into 16-bit samples at 16 kHz, a channel at a time.
+
+Opus is unpacked into PCM first, all channels at once: see `affectstream_server.stages.opus`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -13,9 +16,11 @@ from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest
 
-Encoding = Literal["LINEAR16", "FLOAT32", "MULAW", "ALAW"]
+Encoding = Literal["LINEAR16", "FLOAT32", "MULAW", "ALAW", "OGG_OPUS", "OPUS_PACKETS"]
 Samples = NDArray[np.int16]
 
+OPUS_RATE_HZ: Final = 48_000
+"""What Opus is unpacked at, whatever rate is declared."""
 FULL_SCALE: Final = 32_767
 _SCALE: Final = np.float32(32_768)
 
@@ -47,10 +52,23 @@ class AudioFormat:
     sample_rate_hz: int
     channel_count: int
 
+    frame_bytes: int = field(init=False, repr=False, compare=False)
+    """Bytes of PCM for one sample of every channel at the declared rate."""
+
+    def __post_init__(self) -> None:
+        step = OPUS_RATE_HZ // self.sample_rate_hz if self.compressed else 1
+        width = _WIDTH_BYTES["FLOAT32" if self.compressed else self.encoding]
+        object.__setattr__(self, "frame_bytes", width * self.channel_count * step)
+
     @property
-    def frame_bytes(self) -> int:
-        """Bytes of one sample of every channel."""
-        return _WIDTH_BYTES[self.encoding] * self.channel_count
+    def compressed(self) -> bool:
+        """It is unpacked into PCM first."""
+        return self.encoding in ("OGG_OPUS", "OPUS_PACKETS")
+
+    @property
+    def pcm(self) -> AudioFormat:
+        """What `Decoder` takes: this, or what it is unpacked to."""
+        return AudioFormat("FLOAT32", OPUS_RATE_HZ, self.channel_count) if self.compressed else self
 
     def message(self) -> pb.AudioFormat:
         """As events name it."""
@@ -68,16 +86,18 @@ class Decoder:
     of the output stands for time k / 16,000 s, and `finish` gives the rest.
     """
 
-    def __init__(self, audio_format: AudioFormat, channel: int) -> None:
-        self._format = audio_format
+    def __init__(self, audio_format: AudioFormat, channel: int, *, limit_ms: int = LIMITS.chunk_ms) -> None:
+        """``limit_ms``: most audio in a chunk."""
+        self._format = audio_format.pcm
+        self._limit_ms = limit_ms
         self._channel = channel
-        self._resampler = _resampler(audio_format)
+        self._resampler = _resampler(self._format)
         self.clipped_samples = 0
         """Samples at full scale or beyond, so far."""
 
     def decode(self, data: bytes) -> Samples:
         """Decode one chunk of whole frames: int16 ``[n]``. Raises `InvalidRequest`."""
-        frames = check_chunk(data, self._format)
+        frames = check_chunk(data, self._format, self._limit_ms)
         encoding = self._format.encoding
         samples: NDArray[np.int16] | NDArray[np.float32]
         if encoding == "LINEAR16":
@@ -131,7 +151,7 @@ def _as_float(samples: NDArray[np.int16] | NDArray[np.float32]) -> NDArray[np.fl
     return np.ascontiguousarray(scaled, np.float32)
 
 
-def check_chunk(data: bytes, audio_format: AudioFormat) -> int:
+def check_chunk(data: bytes, audio_format: AudioFormat, limit_ms: int) -> int:
     """Whole frames in a chunk. Raises `InvalidRequest` for a part of a frame or too much audio."""
     frames, rest = divmod(len(data), audio_format.frame_bytes)
     if rest:
@@ -142,11 +162,11 @@ def check_chunk(data: bytes, audio_format: AudioFormat) -> int:
             f"({audio_format.encoding}, {audio_format.channel_count} channel(s))",
             reason="PARTIAL_FRAME",
         )
-    if frames * 1_000 > LIMITS.chunk_ms * audio_format.sample_rate_hz:
+    if frames * 1_000 > limit_ms * audio_format.sample_rate_hz:
         raise InvalidRequest(
             "audio.data",
             f"{frames * 1_000 // audio_format.sample_rate_hz} ms",
-            f"at most {LIMITS.chunk_ms} ms of audio a chunk",
+            f"at most {limit_ms} ms of audio a chunk",
             reason="CHUNK_TOO_LONG",
         )
     return frames

@@ -10,6 +10,7 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest, NotServed, Refused
 from affectstream_server.settings import EndpointingSettings, Settings
+from affectstream_server.stages import opus
 from affectstream_server.stages.decode import AudioFormat, Encoding
 from affectstream_server.stages.segment import Endpointing
 
@@ -19,8 +20,10 @@ _ENCODINGS: Final[dict[pb.AudioEncoding.ValueType, Encoding]] = {
     pb.AUDIO_ENCODING_FLOAT32: "FLOAT32",
     pb.AUDIO_ENCODING_MULAW: "MULAW",
     pb.AUDIO_ENCODING_ALAW: "ALAW",
+    pb.AUDIO_ENCODING_OGG_OPUS: "OGG_OPUS",
+    pb.AUDIO_ENCODING_OPUS_PACKETS: "OPUS_PACKETS",
 }
-SERVED_ENCODINGS = tuple(_ENCODINGS)
+_OPUS: Final = (pb.AUDIO_ENCODING_OGG_OPUS, pb.AUDIO_ENCODING_OPUS_PACKETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +98,8 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
             f"{len(config.session_id)} characters",
             f"1 to {LIMITS.session_id_bytes} of A-Z a-z 0-9 . _ -",
         )
-    if config.model and config.model not in model_names:
-        raise InvalidRequest(
-            "config.model", config.model[:64], f"one of {', '.join(model_names)}", reason="UNKNOWN_MODEL"
-        )
-    if settings.consent.required and config.consent_basis == pb.CONSENT_BASIS_UNSPECIFIED:
-        raise Refused(
-            "config.consent_basis: this server needs a consent basis",
-            reason="CONSENT_REQUIRED",
-            field="config.consent_basis",
-            value="unset",
-            limit="a consent basis",
-        )
+    check_model(config.model, model_names, "config.model")
+    check_consent(config.consent_basis, settings, "config.consent_basis")
     audio = read_format(config.audio, "config.audio")
     channels, refused = _read_channels(config, audio.channel_count, settings)
     _check_outputs(config.outputs)
@@ -129,16 +122,34 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
     )
 
 
+def check_model(name: str, known: tuple[str, ...], field: str) -> None:
+    """Refuse a model that nobody has; empty is the server's choice."""
+    if name and name not in known:
+        raise InvalidRequest(field, name[:64], f"one of {', '.join(known)}", reason="UNKNOWN_MODEL")
+
+
+def check_consent(basis: pb.ConsentBasis.ValueType, settings: Settings, field: str) -> None:
+    """Refuse without a consent basis where one is required."""
+    if settings.consent.required and basis == pb.CONSENT_BASIS_UNSPECIFIED:
+        raise Refused(
+            f"{field}: this server needs a consent basis",
+            reason="CONSENT_REQUIRED",
+            field=field,
+            value="unset",
+            limit="a consent basis",
+        )
+
+
 def read_format(audio: pb.AudioFormat, field: str) -> AudioFormat:
     """Check an audio format. ``field`` is its place in the request, for the error."""
     encoding = _ENCODINGS.get(audio.encoding)
     if encoding is None:
         known = audio.encoding in pb.AudioEncoding.values()
         name = pb.AudioEncoding.Name(audio.encoding) if known else str(audio.encoding)
-        served = ", ".join(_ENCODINGS.values())
-        if known and audio.encoding != pb.AUDIO_ENCODING_UNSPECIFIED:
-            raise NotServed(f"{field}.encoding", name, instead=f"send one of {served}")
+        served = ", ".join(_ENCODINGS[encoding] for encoding in served_encodings())
         raise InvalidRequest(f"{field}.encoding", name, f"one of {served}", reason="UNKNOWN_ENCODING")
+    if audio.encoding in _OPUS:
+        return _read_opus(audio, encoding, field)
     low, high = LIMITS.min_sample_rate_hz, LIMITS.max_sample_rate_hz
     if not low <= audio.sample_rate_hz <= high:
         raise InvalidRequest(
@@ -148,6 +159,36 @@ def read_format(audio: pb.AudioFormat, field: str) -> AudioFormat:
     if count > LIMITS.max_channels:
         raise InvalidRequest(
             f"{field}.channel_count", count, f"1 to {LIMITS.max_channels}", reason="BAD_CHANNEL_COUNT"
+        )
+    return AudioFormat(encoding, audio.sample_rate_hz, count)
+
+
+def served_encodings() -> tuple[pb.AudioEncoding.ValueType, ...]:
+    """What can be decoded here."""
+    return tuple(encoding for encoding in _ENCODINGS if encoding not in _OPUS or opus.installed())
+
+
+def _read_opus(audio: pb.AudioFormat, encoding: Encoding, field: str) -> AudioFormat:
+    if not opus.installed():
+        raise NotServed(
+            f"{field}.encoding",
+            encoding,
+            instead=f"install the server with its extra {opus.EXTRA}, or send PCM",
+        )
+    if audio.sample_rate_hz not in opus.RATES_HZ:
+        raise InvalidRequest(
+            f"{field}.sample_rate_hz",
+            audio.sample_rate_hz,
+            f"one of {', '.join(map(str, opus.RATES_HZ))} Hz for {encoding}",
+            reason="BAD_SAMPLE_RATE",
+        )
+    count = audio.channel_count or 1
+    if count > opus.MAX_CHANNELS:
+        raise InvalidRequest(
+            f"{field}.channel_count",
+            count,
+            f"1 to {opus.MAX_CHANNELS} for {encoding}",
+            reason="BAD_CHANNEL_COUNT",
         )
     return AudioFormat(encoding, audio.sample_rate_hz, count)
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from affectstream_server.scoring.scorer import ModelFault, Score, Scorer, ScoringError
+from affectstream_server.scoring.scorer import ModelFault, Scorer, ScoringError
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.utterance import Utterance
 
@@ -196,20 +196,24 @@ class ScoringQueue:
         return Verdict(utterance, verdict.score, None, verdict.scored_at, queue_ms=queue_ms)
 
     async def _score(self, utterance: Utterance, timeout_s: float) -> Verdict:
-        self._load.in_flight += 1
-        failure: ScoringError
-        score: Score | None = None
-        try:
-            score = await self._scorer.score(utterance.utterance_id, utterance.audio, timeout_s)
-            return Verdict(utterance, score, None, time.perf_counter())
-        except ScoringError as error:
-            failure = error
-        except Exception:  # noqa: BLE001 - one utterance's failure must not end its stream
-            _log.exception("scoring failed: utterance %s", utterance.utterance_id)
-            failure = ModelFault("the model could not be asked")
-        finally:
-            self._load.in_flight -= 1
-        return Verdict(utterance, None, failure, time.perf_counter())
+        return await score_utterance(self._scorer, self._load, utterance, timeout_s)
+
+
+async def score_utterance(scorer: Scorer, load: Load, utterance: Utterance, timeout_s: float) -> Verdict:
+    """Ask the model about one utterance; whatever goes wrong is the verdict's failure."""
+    load.in_flight += 1
+    failure: ScoringError
+    try:
+        score = await scorer.score(utterance.utterance_id, utterance.audio, timeout_s)
+        return Verdict(utterance, score, None, time.perf_counter())
+    except ScoringError as error:
+        failure = error
+    except Exception:  # noqa: BLE001 - one utterance's failure must not end its stream
+        _log.exception("scoring failed: utterance %s", utterance.utterance_id)
+        failure = ModelFault("the model could not be asked")
+    finally:
+        load.in_flight -= 1
+    return Verdict(utterance, None, failure, time.perf_counter())
 
 
 def _same(ahead: Utterance, declared: Utterance) -> bool:
