@@ -12,10 +12,11 @@ from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.endpoint import WEIGHTS
 from quality import tune
 from quality.clips import AUDIO_VARIABLE, NoAudio, audio_folder
-from quality.generate import KINDS, Generator
+from quality.generate import Generator
 from quality.listen import Progress
 from quality.measure import Score
-from quality.report import best_table, save, table
+from quality.peers import LIVEKIT
+from quality.report import save, table, tried_table
 from quality.segmentation import judge, markdown
 
 RESULTS = Path(__file__).parent / "results"
@@ -54,24 +55,28 @@ def _tune(folder: Path, results: Path) -> None:
     generator = Generator(folder)
     fit = tune.answer(generator, tune.FIT_SEEDS, settings, _progress)
     check = tune.answer(generator, tune.CHECK_SEEDS, settings, _progress)
-    show, count = _progress("search"), len(tune.USUAL_AFTER_S) * len(tune.LENGTH_WEIGHTS)
+    show = _progress("search")
+    limit = tune.MOST_CUTS * tune.cuts(tune.peers(fit)[LIVEKIT.name])
     tried = []
-    for place, (cost, weights, _) in enumerate(tune.search(fit, settings)):
-        tried.append((cost, weights))
-        show(place, count * len(tune.SLOPE_WEIGHTS))
-    tried.sort()
-    best = tried[0][1]
-    parts = [f"Least cost: `{best}`; shipped: `{WEIGHTS}`", best_table(tried[:12])]
+    for place, combination in enumerate(tune.search(fit, settings)):
+        tried.append(combination)
+        show(place, len(tune.USUAL_AFTER_S) * len(tune.LENGTH_WEIGHTS) * len(tune.SLOPE_WEIGHTS))
+    allowed = sorted(one for one in tried if one[1] <= limit)
+    best = allowed[0][2]
+    parts = [
+        f"Chosen: `{best}`; shipped: `{WEIGHTS}`; at most {limit:.3f} cuts an utterance",
+        tried_table(allowed[:12]),
+    ]
     sections: dict[str, dict[str, Score]] = {}
     for name, talks in (("Chosen on", fit), ("Checked on", check)):
         rows = {
-            "least cost": tune.scores(talks, settings, best),
+            "chosen": tune.scores(talks, settings, best),
             "shipped": tune.scores(talks, settings, WEIGHTS),
             "fixed 256 ms": tune.scores(talks, fixed, WEIGHTS),
         } | tune.peers(talks)
         sections[name] = {
-            f"{kind}, {who} (cost {tune.cost(totals):.3f})": totals[kind]
-            for kind in KINDS
+            f"{kind}, {line}: {who}": totals[kind, line]
+            for kind, line in talks
             for who, totals in rows.items()
         }
         parts += [f"## {name}", table(sections[name])]

@@ -46,10 +46,13 @@ def published() -> str:
     return f"Given, not measured here ({PUBLISHED_ON}):\n\n" + _markdown(("", *HEADINGS), rows)
 
 
-def best_table(tried: Sequence[tuple[float, Weights]]) -> str:
-    """Combinations of weights by their cost."""
-    rows = [(f"{cost:.4f}", *(f"{value:g}" for value in weights)) for cost, weights in tried]
-    return _markdown(("cost", *Weights._fields), rows)
+def tried_table(tried: Sequence[tuple[float, float, Weights]]) -> str:
+    """Combinations of weights with their faults and cuts."""
+    rows = [
+        (f"{faults:.3f}", f"{cuts:.3f}", *(f"{value:g}" for value in weights))
+        for faults, cuts, weights in tried
+    ]
+    return _markdown(("splits and merges an utterance", "cuts an utterance", *Weights._fields), rows)
 
 
 def save(path: Path, sections: Mapping[str, Mapping[str, Score]]) -> None:

@@ -2,10 +2,11 @@
 
     python -m quality tune --audio FOLDER
 
-Every combination of three numbers segments whole talks, and the one of least `cost` is kept: the
+Every combination of three numbers segments whole talks, wide-band and as a telephone gives them: the
 amount of speech after which the hang-over is the usual one, how steeply it falls beyond, and what a
-fading voice adds. They are chosen on some talks and checked on others; the conversation talks are
-never read here.
+fading voice adds. Of those that cut hesitating speakers less than LiveKit's settings do, the one with
+the fewest splits and merges between many speakers is kept. They are chosen on some talks and checked
+on others; the conversation talks are never read here.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.endpoint import Weights
 from affectstream_server.stages.segment import Endpointing, Segmenter
 from quality.generate import KINDS, Generator, Kind
-from quality.listen import Progress, listen, segment
+from quality.listen import Line, Progress, listen, segment
 from quality.measure import Heard, Score, score
 from quality.peers import LIVEKIT, PIPECAT
 from quality.talks import Talk
 
 FIT_SEEDS: Final = (1, 2, 3)
 CHECK_SEEDS: Final = (4, 5)
-CUT_COST: Final[Mapping[Kind, float]] = {"many": 1.0, "hesitant": 0.2, "long": 0.08}
-"""What a split of a talk between speakers, and a cut in each hesitant kind, cost beside a merge."""
+MOST_CUTS: Final = 0.9
+"""Of the cuts an utterance that LiveKit's settings make in hesitant talks."""
+LINES: Final[tuple[Line, ...]] = ("16 kHz", "8 kHz µ-law")
 USUAL_AFTER_S: Final = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 LENGTH_WEIGHTS: Final = (2.0, 4.0, 7.0, 10.0, 14.0)
 SLOPE_WEIGHTS: Final = (0.0, -0.5, -1.0, -2.0, -4.0)
@@ -43,22 +45,23 @@ class Answered:
     levels_db: Sequence[float]
 
 
-Talks = Mapping[Kind, Sequence[Answered]]
-Scores = dict[Kind, Score]
+Talks = Mapping[tuple[Kind, Line], Sequence[Answered]]
+Scores = dict[tuple[Kind, Line], Score]
 
 
 def answer(
     generator: Generator, seeds: Sequence[int], settings: EndpointingSettings, say: Callable[[str], Progress]
 ) -> Talks:
     """The detector's answers for the talks of these seeds."""
-    answered: dict[Kind, Sequence[Answered]] = {}
+    answered: dict[tuple[Kind, Line], Sequence[Answered]] = {}
     for kind in KINDS:
         talks = [talk for seed in seeds for talk in generator.talks(kind, seed)]
-        listened = listen(talks, settings, progress=say(f"{kind} talks {seeds}"))
-        answered[kind] = [
-            Answered(talk, one.probabilities, one.levels_db)
-            for talk, one in zip(talks, listened, strict=True)
-        ]
+        for line in LINES:
+            listened = listen(talks, settings, line, say(f"{kind} talks {seeds}, {line}"))
+            answered[kind, line] = [
+                Answered(talk, one.probabilities, one.levels_db)
+                for talk, one in zip(talks, listened, strict=True)
+            ]
     return answered
 
 
@@ -78,26 +81,28 @@ def peers(talks: Talks) -> dict[str, Scores]:
     }
 
 
-def cost(totals: Scores) -> float:
-    """Merges and weighed cuts for each utterance."""
-    merges = totals["many"].merged / totals["many"].utterances
-    return merges + sum(
-        CUT_COST[kind] * (total.split if kind == "many" else total.cuts) / total.utterances
-        for kind, total in totals.items()
-    )
+def faults(totals: Scores) -> float:
+    """Splits and merges an utterance between many speakers, the mean over the lines."""
+    many = [totals["many", line] for line in LINES]
+    return sum((score.split + score.merged) / score.utterances for score in many) / len(many)
 
 
-def search(talks: Talks, settings: EndpointingSettings) -> Iterator[tuple[float, Weights, Scores]]:
-    """Every combination: its cost, its weights and its scores."""
+def cuts(totals: Scores) -> float:
+    """Cuts an utterance of hesitating speakers, at 16 kHz."""
+    return totals["hesitant", LINES[0]].cuts / totals["hesitant", LINES[0]].found
+
+
+def search(talks: Talks, settings: EndpointingSettings) -> Iterator[tuple[float, float, Weights]]:
+    """Every combination: its faults, its cuts and its weights."""
     for usual_after_s, length, slope in product(USUAL_AFTER_S, LENGTH_WEIGHTS, SLOPE_WEIGHTS):
         weights = Weights(round(-length * math.log(usual_after_s), 2), length, slope)
         totals = scores(talks, settings, weights)
-        yield cost(totals), weights, totals
+        yield faults(totals), cuts(totals), weights
 
 
 def _scored(talks: Talks, endpointer: Callable[[Answered], list[Heard]]) -> Scores:
-    totals: Scores = {kind: Score() for kind in KINDS}
-    for kind, answered in talks.items():
+    totals: Scores = {key: Score() for key in talks}
+    for key, answered in talks.items():
         for one in answered:
-            totals[kind].add(score(one.talk.utterances, endpointer(one)))
+            totals[key].add(score(one.talk.utterances, endpointer(one)))
     return totals

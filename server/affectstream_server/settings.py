@@ -55,7 +55,7 @@ class EndpointingSettings(Section):
         256, ge=32, le=5_000, description="silence after which the endpoint is declared; ADAPTIVE: usually"
     )
     pre_roll_ms: int = Field(96, ge=0, le=1_000, description="audio before the first speech block")
-    post_roll_ms: int = Field(64, ge=0, le=1_000, description="audio after the last speech block")
+    post_roll_ms: int = Field(48, ge=0, le=1_000, description="audio after the last speech block")
     max_utterance_ms: int = Field(
         LIMITS.utterance_ms, ge=1_000, le=LIMITS.utterance_ms, description="longer utterances are cut"
     )

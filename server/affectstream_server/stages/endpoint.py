@@ -45,7 +45,7 @@ class Weights(NamedTuple):
         return self.bias + self.length * evidence.length + self.slope * evidence.slope
 
 
-WEIGHTS: Final = Weights(bias=-4.71, length=14.0, slope=-1.0)
+WEIGHTS: Final = Weights(bias=-2.36, length=7.0, slope=-2.0)
 
 
 class Phrase:
