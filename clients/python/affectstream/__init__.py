@@ -18,12 +18,15 @@ if TYPE_CHECKING:
         Outputs,
         StreamConfig,
     )
+    from affectstream.controls import SentControl
     from affectstream.enums import (
         AffectStatus,
         AudioEncoding,
         CloseReason,
         ConsentBasis,
+        EndpointingMode,
         Feature,
+        HangoverPolicy,
         Stage,
         SubjectRole,
         Trigger,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from affectstream.errors import (
         AffectStreamError,
         ConnectError,
+        ControlWithoutEffect,
         InvalidRequest,
         ResourceExhausted,
         ServerUnavailable,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     )
     from affectstream.events import (
         AffectEvent,
+        ControlDone,
         Event,
         Gap,
         Progress,
@@ -47,6 +52,7 @@ if TYPE_CHECKING:
         SessionSummary,
         SpeechEnded,
         SpeechStarted,
+        TurnAffect,
     )
     from affectstream.info import ServerInfo
     from affectstream.stream import AffectStream
@@ -66,14 +72,19 @@ __all__ = [
     "CloseReason",
     "ConnectError",
     "ConsentBasis",
+    "ControlDone",
+    "ControlWithoutEffect",
     "Endpointing",
+    "EndpointingMode",
     "Event",
     "Feature",
     "Gap",
+    "HangoverPolicy",
     "InvalidRequest",
     "Outputs",
     "Progress",
     "ResourceExhausted",
+    "SentControl",
     "ServerInfo",
     "ServerUnavailable",
     "SessionClosed",
@@ -88,17 +99,21 @@ __all__ = [
     "TimedOut",
     "Timeouts",
     "Trigger",
+    "TurnAffect",
 ]
 
 _HOMES = {
     "client": ("AffectClient",),
     "config": ("AudioFormat", "Channel", "Endpointing", "Outputs", "StreamConfig"),
+    "controls": ("SentControl",),
     "enums": (
         "AffectStatus",
         "AudioEncoding",
         "CloseReason",
         "ConsentBasis",
+        "EndpointingMode",
         "Feature",
+        "HangoverPolicy",
         "Stage",
         "SubjectRole",
         "Trigger",
@@ -106,6 +121,7 @@ _HOMES = {
     "errors": (
         "AffectStreamError",
         "ConnectError",
+        "ControlWithoutEffect",
         "InvalidRequest",
         "ResourceExhausted",
         "ServerUnavailable",
@@ -113,6 +129,7 @@ _HOMES = {
     ),
     "events": (
         "AffectEvent",
+        "ControlDone",
         "Event",
         "Gap",
         "Progress",
@@ -122,6 +139,7 @@ _HOMES = {
         "SessionSummary",
         "SpeechEnded",
         "SpeechStarted",
+        "TurnAffect",
     ),
     "info": ("ServerInfo",),
     "stream": ("AffectStream",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from affectstream.contract import LIMITS
 from affectstream.enums import (
     AudioEncoding,
     ConsentBasis,
@@ -186,6 +187,14 @@ class StreamConfig:
     """The caller's own marks, at most 16; put no personal data here."""
     model: str = ""
     """Name of a model that `server_info` lists; empty: the server's choice."""
+    coalesce_ms: int | None = None
+    """Audio that this side gathers into one message, 0..1000; 0: every `send` goes out at once; None: as
+    much as costs no latency that matters, see `affectstream.outbox`. The server is not told."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where `coalesce_ms` is out of range."""
+        if self.coalesce_ms is not None and not 0 <= self.coalesce_ms <= LIMITS.chunk_ms:
+            raise ValueError(f"coalesce_ms is {self.coalesce_ms}, the limit is 0..{LIMITS.chunk_ms}")
 
     def to_proto(self) -> pb.SessionConfig:
         """The same as a message."""

@@ -285,6 +285,8 @@ def _session_summary(m: pb.SessionSummary, envelope: _Envelope) -> events.Sessio
         peak_utterance_id=m.peak_utterance_id,
         abstained_share=_number(m, "abstained_share"),
         empty_chunks=m.empty_chunks,
+        speculations_used=m.speculations_used,
+        speculations_dropped=m.speculations_dropped,
     )
 
 

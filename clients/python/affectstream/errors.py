@@ -12,6 +12,7 @@
     ├── NotFound                      NOT_FOUND            no
     ├── Unimplemented                 UNIMPLEMENTED        no     this server does not serve it
     ├── Cancelled                     CANCELLED            no     the call was cancelled on this side
+    ├── ControlWithoutEffect      -                    no     `reason` says why; the stream goes on
     ├── StreamClosed                  -                    no     sending on a stream that has ended
     ├── ProtocolError                 -                    no     the server broke the contract
     └── ServerError                   INTERNAL, others     no     the server failed
@@ -129,8 +130,15 @@ class Cancelled(AffectStreamError):
     status = grpc.StatusCode.CANCELLED
 
 
+class ControlWithoutEffect(AffectStreamError):
+    """The server did not do what a control asked for. The stream goes on.
+
+    `reason` is the code of its warning, such as ``"TURN_NOT_OPEN"``; `field`, `value`, `limit` as there.
+    """
+
+
 class StreamClosed(AffectStreamError):
-    """Audio was sent on a stream that has ended; its events say why."""
+    """Something was sent on a stream that has ended; its events say why."""
 
 
 class ProtocolError(AffectStreamError):

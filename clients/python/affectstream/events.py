@@ -172,6 +172,11 @@ class TurnAffect(Event):
     guidance: Guidance | None
     model: ModelInfo | None
 
+    @property
+    def top_probability(self) -> float | None:
+        """Probability of `top_label`, 0..1; None where there are no values."""
+        return next((e.probability for e in self.emotions if e.label == self.top_label), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warning(Event):  # noqa: A001  the wire's name for it; `events.Warning` where both are needed
@@ -191,6 +196,7 @@ class ControlDone(Event):
 
     control_id: str
     position_samples: int
+    """Where it took effect, in samples at the declared rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +223,10 @@ class SessionSummary(Event):
     abstained_share: float | None
     """Share of finals that abstained, 0..1."""
     empty_chunks: int
+    speculations_used: int
+    """Finals whose score was begun before the endpoint."""
+    speculations_dropped: int
+    """Scores begun before an endpoint that did not come, because speech went on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
 from affectstream import errors, status, writing
 from affectstream.config import StreamConfig
+from affectstream.controls import Controls
 from affectstream.decode import decode
 from affectstream.events import Event, SessionStarted
-from affectstream.pcm import chunks, to_bytes
+from affectstream.inbox import Inbox
+from affectstream.outbox import Outbox
+from affectstream.pcm import to_bytes
 from affectstream.timeouts import Timeouts, finite
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1.affect_pb2_grpc import AffectServiceStub
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 STATUS_S: Final = 1.0
 
 
-class AffectStream:
+class AffectStream(Controls):
     """One stream, as an asynchronous context manager and iterator. Made by `AffectClient.stream`.
 
     Entering it connects, sends the configuration and waits for `SessionStarted`. Inside it one task
@@ -35,7 +38,8 @@ class AffectStream:
     by an exception or by `break`, is an abandoned call: it is cancelled and the utterance
     that is open gets no final event.
 
-    gRPC ends the whole call when a task is cancelled inside `send`, `end` or an iteration step.
+    Cancelling a task inside `send`, a control, `end` or an iteration step leaves the stream whole: what
+    was given goes out, and the next event is there for the next step.
     """
 
     def __init__(
@@ -46,15 +50,17 @@ class AffectStream:
         timeouts: Timeouts,
         metadata: tuple[tuple[str, str | bytes], ...],
     ) -> None:
+        super().__init__(timeouts)
         self._channel = channel
         self._target = target
         self._config = config
         self._timeouts = timeouts
         self._metadata = metadata
         self._call: Call | None = None
+        self._inbox: Inbox | None = None
+        self._outbox: Outbox | None = None
         self._started: SessionStarted | None = None
         self._first_pending = True
-        self._write_lock = asyncio.Lock()
         self._ended = False
         self._finished = False
         self._reading: asyncio.Timeout | None = None
@@ -71,6 +77,12 @@ class AffectStream:
         """The session's id, made by the server where none was asked for."""
         return self.started.session_id
 
+    @property
+    def position_samples(self) -> int:
+        """Position after the newest audio given to `send`, at the declared rate; compressed audio does not
+        count. A control without a position holds here."""
+        return self._open_outbox.position
+
     async def __aenter__(self) -> Self:
         """Connect, configure, wait for `SessionStarted`.
 
@@ -81,43 +93,52 @@ class AffectStream:
         """
         if self._call is not None:
             raise RuntimeError("a stream is used once: make another with `client.stream`")
-        self._call = AffectServiceStub(self._channel).StreamAffect(
+        call = self._call = AffectServiceStub(self._channel).StreamAffect(
             metadata=grpc.aio.Metadata(*self._metadata)
         )
         try:
-            self._started = await self._open(self._call)
+            self._started = await self._open(call)
         except BaseException:
-            self._call.cancel()
+            call.cancel()
             raise
+        self._inbox = Inbox(call, lambda: self._failure(call), self._heard)
+        self._outbox = Outbox(call, self._config.audio, self._config.coalesce_ms)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._call is not None and not self._finished:
+        if not self._finished:
             self._finished = True
-            self._call.cancel()
+            if self._call is not None:
+                self._call.cancel()
+        if self._outbox is not None and self._inbox is not None:
+            await self._outbox.close()
+            await self._inbox.close()
 
-    async def send(self, pcm: Pcm) -> None:
-        """Send some audio. Returns when gRPC has taken it: at once while the server keeps up.
+    async def send(self, pcm: Pcm, *, start_samples: int | None = None) -> None:
+        """Send some audio. Returns when it is gathered with what follows, or gRPC has taken it: at once
+        while the server keeps up.
 
         Longer audio than 1 s or 64 KiB goes out as several messages. Concurrent calls are sent one
-        after another, each whole.
+        after another, each whole. Controls and `end` never overtake audio.
 
         Args:
             pcm: Whole frames in the declared encoding, or an array of shape (frames,) or
                 (frames, channels): int16 for LINEAR16, float32 or float64 in -1..1 for FLOAT32.
+            start_samples: Position of its first sample on the session's timeline, at the declared rate,
+                for callers that number their audio: an overlap is dropped, a hole becomes a `Gap`.
+                None: right after the audio before.
 
         Raises:
             InvalidRequest: not whole frames, or an array of another type or shape. Nothing was sent.
             StreamClosed: the stream has ended, by `end` or by the server without an error.
-            AffectStreamError: the server ended the call with an error.
+            AffectStreamError: the server ended the call with an error; told by one of the next sends.
         """
         self._check_open()
         data = to_bytes(pcm, self._config.audio)
-        async with self._write_lock:
-            for chunk in chunks(data, self._config.audio):
-                await self._write(pb.StreamAffectRequest(audio=pb.AudioChunk(data=chunk)))
+        if self._open_outbox.add_audio(data, start_samples):
+            await self._drain()
 
     async def end(self) -> None:
         """Say that all audio was sent, so that the open utterance ends and every final comes.
@@ -127,15 +148,13 @@ class AffectStream:
         Raises:
             AffectStreamError: as from `send`.
         """
-        async with self._write_lock:
-            if self._ended:
-                return
-            await self._write(pb.StreamAffectRequest(control=pb.Control(end_of_audio=pb.EndOfAudio())))
+        outbox = self._open_outbox
+        if not self._ended:
+            self._check_open()
             self._ended = True
-            try:
-                await writing.close(self._open_call)
-            except writing.WriteFailed:
-                raise await self._failure(self._open_call) from None
+            outbox.add(pb.StreamAffectRequest(control=pb.Control(end_of_audio=pb.EndOfAudio())))
+            outbox.add_close()
+        await self._drain()
         if self._reading is not None:
             self._reading.reschedule(self._idle_deadline())
 
@@ -149,27 +168,51 @@ class AffectStream:
             TimedOut: after `end`, nothing came for `Timeouts.idle_s`.
             AffectStreamError: the server ended the call with an error.
         """
+        inbox = self._open_inbox
         if self._first_pending:
             self._first_pending = False
             return self.started
-        while not self._finished:
-            message = await self._read()
-            event = None if message is None else decode(message.event)
-            if event is not None:
-                return event
-        raise StopAsyncIteration
+        while not inbox.events:
+            if self._finished:
+                raise StopAsyncIteration
+            if inbox.ended:
+                self._finished = True
+                if inbox.error is not None:
+                    raise inbox.error
+                raise StopAsyncIteration
+            await self._more(inbox)
+        return inbox.events.popleft()
 
     @property
-    def _open_call(self) -> Call:
-        if self._call is None:
+    def _open_inbox(self) -> Inbox:
+        if self._inbox is None:
             raise RuntimeError("the stream is not open: use `async with`")
-        return self._call
+        return self._inbox
 
-    def _check_open(self) -> Call:
-        call = self._open_call
-        if self._ended or self._finished:
-            raise errors.StreamClosed("the stream has ended: no more audio can be sent")
-        return call
+    @property
+    def _open_outbox(self) -> Outbox:
+        if self._outbox is None:
+            raise RuntimeError("the stream is not open: use `async with`")
+        return self._outbox
+
+    def _check_open(self) -> None:
+        if self._ended or self._finished or self._open_inbox.ended:
+            raise errors.StreamClosed("the stream has ended: nothing more can be sent")
+
+    async def _send_control(self, control: pb.Control) -> None:
+        self._check_open()
+        outbox = self._open_outbox
+        outbox.add(pb.StreamAffectRequest(control=control))
+        if control.HasField("audio_resumed") and control.HasField("position_samples"):
+            outbox.jump(control.position_samples)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        try:
+            await self._open_outbox.drain()
+        except writing.WriteFailed:
+            assert self._call is not None  # noqa: S101 - the outbox writes to it
+            raise await self._failure(self._call) from None
 
     async def _open(self, call: Call) -> SessionStarted:
         config = pb.StreamAffectRequest(config=self._config.to_proto())
@@ -197,40 +240,18 @@ class AffectStream:
             raise await self._failure(call, connecting=True)
         raise errors.ProtocolError(f"{self._target} did not begin with session_started")
 
-    async def _write(self, request: pb.StreamAffectRequest) -> None:
-        call = self._check_open()
-        try:
-            await writing.write(call, request)
-        except asyncio.CancelledError:
-            _raise_cancelled()
-        except writing.WriteFailed:
-            raise await self._failure(call) from None
-
-    async def _read(self) -> pb.StreamAffectResponse | None:
-        """The next message; None, and `_finished` set, at the end of a call that went well."""
-        call = self._open_call
+    async def _more(self, inbox: Inbox) -> None:
+        """Wait for the next message, after `end` with a limit."""
         try:
             async with asyncio.timeout_at(self._idle_deadline() if self._ended else None) as self._reading:
-                message = await call.read()
-        except asyncio.CancelledError:
-            self._finished = True
-            _raise_cancelled()
+                await inbox.more()
         except TimeoutError:
             self._finished = True
             raise errors.TimedOut(
                 f"{self._target} sent nothing for {self._timeouts.idle_s:g} s after the end of audio"
             ) from None
-        except grpc.aio.AioRpcError:
-            self._finished = True
-            raise await self._failure(call) from None
         finally:
             self._reading = None
-        if isinstance(message, pb.StreamAffectResponse):
-            return message
-        self._finished = True
-        if await call.code() != grpc.StatusCode.OK:
-            raise await self._failure(call)
-        return None
 
     def _idle_deadline(self) -> float | None:
         limit_s = finite(self._timeouts.idle_s)
@@ -252,15 +273,3 @@ class AffectStream:
         if connecting and isinstance(error, errors.ServerUnavailable) and not error.reason:
             return status.connect_error(self._target, text)
         return error
-
-
-def _raise_cancelled() -> NoReturn:
-    """Pass a cancellation of this task on; say `Cancelled` where only the call was cancelled.
-
-    gRPC raises CancelledError in every task that waits on a call that another task's cancellation
-    ended, which would make a healthy task look cancelled.
-    """
-    task = asyncio.current_task()
-    if task is None or task.cancelling():
-        raise asyncio.CancelledError
-    raise errors.Cancelled("the call was cancelled by another task, or its client was closed") from None

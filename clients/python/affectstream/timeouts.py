@@ -20,6 +20,8 @@ class Timeouts:
     """From there until the server's first event, `SessionStarted`."""
     call_s: float = 10.0
     """One whole unary call, such as `server_info`, connecting included."""
+    control_s: float = 5.0
+    """From asking `SentControl.done` until the server has acknowledged that control."""
     idle_s: float = 30.0
     """After `end`: from one event to the next while the last finals are drained. While audio is
     still being sent there is no limit, since silence brings no events; keepalive finds dead peers."""

@@ -258,6 +258,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
     assert capfd.readouterr().err == ""
 
 
-def test_only_the_chosen_channel_is_analysed() -> None:
-    assert chosen_channels(1, None) == ()
-    assert [(c.index, c.analyze) for c in chosen_channels(3, 1)] == [(0, False), (1, True), (2, False)]
+def test_only_the_chosen_channels_are_analysed() -> None:
+    assert chosen_channels(1, ()) == ()
+    assert [(c.index, c.analyze) for c in chosen_channels(3, (1,))] == [(0, False), (1, True), (2, False)]
+    assert [c.analyze for c in chosen_channels(2, (1, 0))] == [True, True]

@@ -13,10 +13,11 @@ import pytest
 from google.protobuf.json_format import Parse
 from rich.console import Console
 
-from affectstream.commands.display import JsonLines, PlainLines, clock
+from affectstream.commands.display import JsonLines, PlainLines, clock, notes
 from affectstream.commands.live import LiveTable
 from affectstream.commands.playback import Heard
 from affectstream.commands.summary import summary
+from affectstream.events import AffectEvent
 from affectstream.timeline import draw_timeline
 from affectstream.v1 import affect_pb2 as pb
 from tests.unit.client.talk import affect_events, closed, final, heard, started
@@ -59,7 +60,7 @@ def test_json_lines_keep_the_resume_token_to_themselves() -> None:
 def test_plain_lines_say_one_line_for_each_final() -> None:
     out = io.StringIO()
     display = PlainLines(out)
-    for item in [*session(), final(70, 71, stage=pb.STAGE_PROVISIONAL)]:
+    for item in session():
         display.heard(item)
     lines = out.getvalue().splitlines()
     assert lines[0] == "session call-7, model affect-test 1.2.3"
@@ -69,6 +70,67 @@ def test_plain_lines_say_one_line_for_each_final() -> None:
     assert lines[2] == "warning AUDIO_CLIPPED: some samples are at full scale"
     assert "ABSTAINED" in lines[3]
     assert lines[4:] == ["closed: END_OF_AUDIO"]
+
+
+def two_channels() -> Heard:
+    channels = [pb.ChannelConfig(index=i, analyze=True) for i in range(2)]
+    return heard(pb.SessionEvent(session_started=pb.SessionStarted(channels=channels)))
+
+
+def on_channel(item: Heard, channel: int) -> Heard:
+    message = pb.SessionEvent.FromString(item.event.proto.SerializeToString())
+    message.channel = channel
+    return heard(message)
+
+
+def test_plain_lines_mark_what_is_provisional_and_count_only_finals() -> None:
+    out = io.StringIO()
+    display = PlainLines(out)
+    for item in (final(1, 2, stage=pb.STAGE_PROVISIONAL), final(1, 3), final(4, 5)):
+        display.heard(item)
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [
+        ["~", "0:01.00-0:02.00"],
+        ["1", "0:01.00-0:03.00"],
+        ["2", "0:04.00-0:05.00"],
+    ]
+
+
+def test_channels_are_named_where_there_are_several() -> None:
+    out = io.StringIO()
+    display = PlainLines(out)
+    for item in (two_channels(), on_channel(final(1, 2), 0), on_channel(final(1, 3), 1)):
+        display.heard(item)
+    assert ["channel 0" in line for line in out.getvalue().splitlines()] == [False, True, False]
+    assert ["channel 1" in line for line in out.getvalue().splitlines()] == [False, False, True]
+    assert "channel" not in live_text([started(), final(1, 2)])
+    text = live_text([two_channels(), on_channel(final(1, 2), 0), on_channel(final(1, 3), 1)])
+    assert "channel" in text
+    assert re.search(r"1 +0 +0:01\.00-0:02\.00", text)
+    assert re.search(r"2 +1 +0:01\.00-0:03\.00", text)
+
+
+def test_notes_say_what_is_out_of_the_ordinary() -> None:
+    item = final(1, 2)
+    assert isinstance(item.event, AffectEvent)
+    assert notes(item.event) == ""
+    message = pb.SessionEvent.FromString(item.event.proto.SerializeToString())
+    message.affect.timing.speculated = True
+    message.affect.quality.barge_in = message.affect.quality.truncated = True
+    marked = heard(message)
+    assert isinstance(marked.event, AffectEvent)
+    assert notes(marked.event) == "ahead, barge-in, cut"
+    assert "ahead, barge-in, cut" in live_text([started(), marked])
+
+
+def test_the_table_replaces_what_was_provisional_by_the_final() -> None:
+    so_far = final(1, 2, "sad", stage=pb.STAGE_PROVISIONAL)
+    later = final(1, 3, "happy", stage=pb.STAGE_PROVISIONAL)
+    text = live_text([started(), so_far, later])
+    assert "so far" in text
+    assert "0:01.00-0:02.00" not in text, "a later one replaces it"
+    text = live_text([started(), so_far, later, final(1, 4), closed()])
+    assert "so far" not in text
+    assert "0:01.00-0:04.00" in text
 
 
 def test_an_event_without_values_shows_none() -> None:

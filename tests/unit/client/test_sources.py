@@ -125,14 +125,20 @@ def test_rates_in_range_pass(rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "channel", "says"),
-    [(2, None, "say which"), (2, 2, "0..1"), (1, 1, "0..0"), (2, -1, "0..1"), (9, 0, "channel_count is 9")],
+    ("count", "chosen", "says"),
+    [
+        (2, [], "say which"),
+        (2, [0, 2], "0..1"),
+        (1, [1], "0..0"),
+        (2, [-1], "0..1"),
+        (9, [0], "channel_count is 9"),
+    ],
 )
-def test_channels_are_checked(count: int, channel: int | None, says: str) -> None:
+def test_channels_are_checked(count: int, chosen: list[int], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        check_channels(count, channel, "talk.wav")
-    check_channels(1, None, "talk.wav")
-    check_channels(2, 1, "talk.wav")
+        check_channels(count, chosen, "talk.wav")
+    check_channels(1, [], "talk.wav")
+    check_channels(2, [1, 0], "talk.wav")
 
 
 async def from_pipe(data: bytes, audio: AudioFormat, frame_samples: int) -> list[bytes]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,10 +74,11 @@ def _run(args: argparse.Namespace, recording: Path, title: str) -> int:
     if channel is None and source.audio.channel_count > 1:
         channel = 0
         print(f"{title} has {source.audio.channel_count} channels; channel 0 is analysed (see --channel)")
-    check_channels(source.audio.channel_count, channel, str(recording))
+    chosen = () if channel is None else (channel,)
+    check_channels(source.audio.channel_count, chosen, str(recording))
     args.out.mkdir(parents=True, exist_ok=True)
     try:
-        heard = run_async(_session(args, source, channel, title))
+        heard = run_async(_session(args, source, chosen, title))
     except AffectStreamError as error:
         print(
             f"affectstream demo: {error}; the server's messages: {args.out / 'server.log'}", file=sys.stderr
@@ -98,14 +100,14 @@ def _run(args: argparse.Namespace, recording: Path, title: str) -> int:
 
 
 async def _session(
-    args: argparse.Namespace, source: FileSource, channel: int | None, title: str
+    args: argparse.Namespace, source: FileSource, chosen: Sequence[int], title: str
 ) -> _Collected:
     print("starting a server ...", flush=True)
     async with local_server(args.out / "server.log") as address:
         print(f"{title} → {address} at {args.speed:g} times real time\n", flush=True)
         config = StreamConfig(
             audio=source.audio,
-            channels=chosen_channels(source.audio.channel_count, channel),
+            channels=chosen_channels(source.audio.channel_count, chosen),
             # The user's own recording or a synthetic one, on the user's own machine.
             consent_basis=ConsentBasis.NOT_PERSONAL,
         )

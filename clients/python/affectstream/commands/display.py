@@ -42,20 +42,24 @@ class JsonLines:
 
 
 class PlainLines:
-    """One line for each final event and each warning."""
+    """One line for each affect event and each warning; a provisional one has a tilde for its number."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._count = 0
+        self._several_channels = False
 
     def heard(self, heard: Heard) -> None:
         """See `Display.heard`."""
         match heard.event:
             case events.SessionStarted() as started:
+                self._several_channels = has_several_channels(started)
                 self._line(f"session {started.session_id}, model {model_name(started)}")
-            case AffectEvent(is_final=True) as event:
-                self._count += 1
-                self._line(f"{self._count:>3}  " + "  ".join(final_cells(event, heard.lag_ms)))
+            case AffectEvent() as event:
+                self._count += event.is_final
+                number = f"{self._count:>3}" if event.is_final else "  ~"
+                channel = [f"channel {event.channel}"] if self._several_channels else []
+                self._line("  ".join([number, *channel, *affect_cells(event, heard.lag_ms)]))
             case events.Warning() as warning:
                 self._line(f"warning {warning.code}: {warning.message}")
             case events.SessionClosing() as closing:
@@ -74,8 +78,8 @@ class PlainLines:
         self._out.flush()
 
 
-def final_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:
-    """A final event as columns of text: span, emotion, dimensions, status, hang-over, lag."""
+def affect_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:
+    """An affect event as columns of text: span, emotion, dimensions, status, hang-over, lag, notes."""
     probability = event.top_probability
     emotion = f"{event.top_label} {probability:.2f}" if probability is not None else "-"
     cells = [f"{span(event)}", f"{emotion:<14}"]
@@ -88,7 +92,27 @@ def final_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:
         cells.append(f"hang-over {event.timing.hangover_ms:.0f} ms")
     if lag_ms is not None:
         cells.append(f"lag {lag_ms:.0f} ms")
-    return cells
+    return [*cells, text] if (text := notes(event)) else cells
+
+
+def notes(event: AffectEvent) -> str:
+    """What else there is to know of it, in few words: ``"ahead, barge-in"``; often nothing.
+
+    "ahead": its score was begun before the endpoint.
+    """
+    quality = event.quality
+    marks = {
+        "ahead": event.timing is not None and event.timing.speculated,
+        "barge-in": quality is not None and quality.barge_in,
+        "cut": quality is not None and quality.truncated,
+        "clipped": quality is not None and quality.clipped,
+    }
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def has_several_channels(started: events.SessionStarted) -> bool:
+    """Events of a session are of different channels."""
+    return sum(channel.analyze for channel in started.channels) > 1
 
 
 def span(event: AffectEvent) -> str:

@@ -13,7 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from affectstream import events
-from affectstream.commands.display import DIMENSION_NAMES, clock, model_name, span
+from affectstream.commands.display import (
+    DIMENSION_NAMES,
+    clock,
+    has_several_channels,
+    model_name,
+    notes,
+    span,
+)
 from affectstream.commands.playback import Heard
 from affectstream.enums import AffectStatus, name_of
 from affectstream.events import AffectEvent
@@ -35,6 +42,8 @@ class LiveTable:
         self._model = ""
         self._dimensions: tuple[str, ...] = ()
         self._finals: list[Heard] = []
+        self._so_far: dict[str, AffectEvent] = {}
+        self._several_channels = False
         self._notes: list[str] = []
         self._state = "connecting"
         self._position_s = 0.0
@@ -49,6 +58,7 @@ class LiveTable:
             case events.SessionStarted() as started:
                 self._model = model_name(started)
                 self._dimensions = started.model.dimensions if started.model else ()
+                self._several_channels = has_several_channels(started)
                 self._state = "listening"
             case events.SpeechStarted():
                 self._open_utterances += 1
@@ -56,13 +66,17 @@ class LiveTable:
             case events.SpeechEnded():
                 self._open_utterances = max(0, self._open_utterances - 1)
                 self._state = "speech" if self._open_utterances else "listening"
-            case AffectEvent(is_final=True):
+            case AffectEvent(is_final=True) as event:
+                self._so_far.pop(event.utterance_id, None)
                 self._finals.append(heard)
+            case AffectEvent() as event:
+                self._so_far[event.utterance_id] = event
             case events.Warning() as warning:
                 self._notes.append(f"warning {warning.code}: {warning.message}")
             case events.SessionClosing() as closing:
                 self._notes.append(f"the server is closing the stream: {name_of(closing.reason)}")
             case events.SessionClosed() as closed:
+                self._so_far.clear()
                 self._state = f"closed: {name_of(closed.reason)}"
         self._refresh(force=isinstance(heard.event, AffectEvent))
 
@@ -83,7 +97,8 @@ class LiveTable:
             self._live.update(self._picture(), refresh=True)
 
     def _picture(self, *, whole: bool = False) -> RenderableType:
-        room = len(self._finals) if whole else max(3, self._console.height - _LINES_AROUND - len(self._notes))
+        taken = _LINES_AROUND + len(self._notes) + len(self._so_far)
+        room = len(self._finals) if whole else max(3, self._console.height - taken)
         notes = [Text(note, style="yellow") for note in self._notes]
         return Group(self._table(room), *notes, self._progress())
 
@@ -98,6 +113,8 @@ class LiveTable:
             pad_edge=False,
         )
         table.add_column("#", justify="right", style="dim", min_width=3)
+        if self._several_channels:
+            table.add_column("channel", justify="right")
         table.add_column("span", no_wrap=True)
         table.add_column("emotion", no_wrap=True, min_width=9)
         table.add_column("", width=_BAR_CELLS + 5, no_wrap=True)
@@ -106,10 +123,13 @@ class LiveTable:
         table.add_column("status", no_wrap=True, min_width=9)
         table.add_column("hang-over", justify="right", no_wrap=True)
         table.add_column("lag", justify="right", no_wrap=True, min_width=6)
+        table.add_column("notes", style="dim", no_wrap=True)
         first = max(0, len(self._finals) - room)
         for number, heard in enumerate(self._finals[first:], start=first + 1):
             if isinstance(heard.event, AffectEvent):
                 table.add_row(str(number), *self._cells(heard.event, heard.lag_ms))
+        for event in self._so_far.values():
+            table.add_row("~", *self._cells(event, None), style="dim")
         return table
 
     def _cells(self, event: AffectEvent, lag_ms: float | None) -> list[RenderableType]:
@@ -127,6 +147,7 @@ class LiveTable:
         ]
         hangover_ms = event.timing.hangover_ms if event.timing else None
         return [
+            *([str(event.channel)] if self._several_channels else []),
             span(event),
             label,
             bar,
@@ -134,6 +155,7 @@ class LiveTable:
             Text(name_of(event.status), style="green" if event.status == AffectStatus.OK else "yellow"),
             "-" if hangover_ms is None else f"{hangover_ms:.0f} ms",
             "-" if lag_ms is None else f"{lag_ms:.0f} ms",
+            notes(event) if event.is_final else "so far",
         ]
 
     def _progress(self) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -61,8 +61,8 @@ def check_rate(rate_hz: int, where: str) -> None:
         )
 
 
-def check_channels(count: int, channel: int | None, where: str) -> None:
-    """Refuse channel counts that no server takes, and a channel that is not there.
+def check_channels(count: int, chosen: Sequence[int], where: str) -> None:
+    """Refuse channel counts that no server takes, and chosen channels that are not there.
 
     Raises:
         InputError: names field, value, limit and what to do.
@@ -71,10 +71,11 @@ def check_channels(count: int, channel: int | None, where: str) -> None:
         raise InputError(
             f"{where}: channel_count is {count}, the limit is 1..{LIMITS.max_channels}; leave some out"
         )
-    if channel is None and count > 1:
+    if not chosen and count > 1:
         raise InputError(f"{where} has {count} channels; say which to analyse: --channel 0..{count - 1}")
-    if channel is not None and not 0 <= channel < count:
-        raise InputError(f"{where}: --channel is {channel}, the limit is 0..{count - 1}")
+    for channel in chosen:
+        if not 0 <= channel < count:
+            raise InputError(f"{where}: --channel is {channel}, the limit is 0..{count - 1}")
 
 
 class FileSource:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from affectstream.client import AffectClient
@@ -22,7 +23,7 @@ from affectstream.commands import InputError
 from affectstream.commands.display import JsonLines, PlainLines
 from affectstream.commands.playback import Display, Player, ctrl_c, run_async
 from affectstream.commands.sources import FileSource, Source, StdinSource, check_channels, check_rate
-from affectstream.config import AudioFormat, Channel, StreamConfig
+from affectstream.config import AudioFormat, Channel, Outputs, StreamConfig
 from affectstream.contract import LIMITS
 from affectstream.enums import AudioEncoding
 from affectstream.errors import AffectStreamError, ConnectError
@@ -62,7 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="audio in a message, 10 to 1000 (default: 20)",
     )
-    parser.add_argument("--channel", type=int, metavar="N", help="the channel to analyse, 0 is the first")
+    parser.add_argument(
+        "--channel",
+        type=int,
+        action="append",
+        default=[],
+        metavar="N",
+        help="a channel to analyse, 0 is the first; give it again for another",
+    )
+    parser.add_argument(
+        "--provisional",
+        type=int,
+        metavar="MS",
+        help="show how an utterance sounds so far, at this interval of audio, 250 to 10000",
+    )
     parser.add_argument("--model", default="", metavar="NAME", help="a model that `affectstream info` lists")
     parser.add_argument(
         "--encoding", choices=ENCODINGS, help="on the wire; for raw input: what it is (default: linear16)"
@@ -85,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     config = StreamConfig(
         audio=source.audio,
         channels=chosen_channels(source.audio.channel_count, args.channel),
+        outputs=Outputs(provisional_interval_ms=args.provisional),
         session_id=args.session_id,
         language_code=args.language,
         model=args.model,
@@ -139,11 +154,11 @@ def open_source(args: argparse.Namespace) -> Source:
     return StdinSource(audio)
 
 
-def chosen_channels(count: int, channel: int | None) -> tuple[Channel, ...]:
-    """What to say of each channel: nothing of an only one, else one is analysed and the others are not."""
+def chosen_channels(count: int, chosen: Sequence[int]) -> tuple[Channel, ...]:
+    """What to say of each channel: nothing of an only one, else whether it is to be analysed."""
     if count == 1:
         return ()
-    return tuple(Channel(index=index, analyze=index == channel) for index in range(count))
+    return tuple(Channel(index=index, analyze=index in chosen) for index in range(count))
 
 
 def table(title: str, duration_s: float | None) -> Display:
