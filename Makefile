@@ -33,7 +33,7 @@ triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
 test: lint test-service test-models ## Set up, lint, check types and run every test
 
-test-service: .venv/.dev triton-setup ## Tests of the service, the client and the tools
+test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
 	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu $(PYTEST_FLAGS)
@@ -84,6 +84,10 @@ clean: ## Remove what was made here
 .venv/.triton: .venv/.runtime
 	@echo "== installing Triton's client into .venv"
 	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[cli,plot,triton]'
+	@touch $@
+
+.venv/.compose-schema: .venv/bin/python
+	@$(RUN)/python -m pip install $(PIP_FLAGS) --no-deps --target .venv/compose-schema docker-compose==1.29.2
 	@touch $@
 
 .venv-triton-bin/.ready:

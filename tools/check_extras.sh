@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 wheel=$(ls -t dist/affectstream-*.whl | head -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for extra in "" cli mic plot server opus models; do
+for extra in "" cli mic plot server triton opus models; do
   name=${extra:-base}
   echo "== extra: $name"
   constraints=constraints/service.txt
@@ -17,7 +17,7 @@ for extra in "" cli mic plot server opus models; do
   "$work/$name/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" \
     "affectstream${extra:+[$extra]} @ file://$PWD/$wheel"
   "$work/$name/bin/affectstream" info
-  if [ "$extra" = server ]; then
+  if [ "$extra" = server ] || [ "$extra" = triton ]; then
     "$work/$name/bin/python" tools/check_light.py
     "$work/$name/bin/affectstream" serve --check >/dev/null
   fi

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from affectstream.v1 import affect_pb2 as pb
@@ -143,3 +144,15 @@ def test_the_target_refuses_a_file_that_is_not_the_configured_one(tmp_path: Path
             triton.start()
     finally:
         triton.stop()
+
+
+@pytest.mark.usefixtures("_installed")
+def test_a_real_triton_knows_the_options_of_the_compose_file(tmp_path: Path) -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    ours = "--model-repository", "--model-control-mode"
+    options = [option for option in compose["x-triton-options"] if not option.startswith(ours)]
+    triton = Triton(tmp_path / "triton.log", options=options)
+    try:
+        triton.start()
+    finally:
+        triton.kill()
