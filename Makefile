@@ -52,6 +52,10 @@ lint: .venv/.dev .venv-models/.ready ## Style and types
 bench: .venv/.dev ## Latency and cost at real time; writes bench/results/latest.json
 	@$(RUN)/python -m bench
 
+quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
+	@$(RUN)/python -m quality segmentation
+	@$(MODELS)/affectstream-models evaluate server/affectstream_server/models/affect_embedded --out quality/results/model
+
 stubs: .venv/.dev ## Generate the Python stubs from the proto
 	@$(RUN)/python tools/generate_stubs.py
 

@@ -1,0 +1,115 @@
+"""The transport's arguments do what they are set for. gRPC ignores a misspelt one in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from affectstream_server.edge.server import CannotListen
+from tests.support.speech import sample_talk
+from tests.support.wire import Request, audio, chunks, config, exchange, running_server
+
+FROZEN_S = 20
+SILENT_TCP_S = 5
+
+CLIENT = """
+import asyncio, sys, grpc
+from affectstream.v1 import affect_pb2 as pb, affect_pb2_grpc as rpc
+
+async def main():
+    async with grpc.aio.insecure_channel(sys.argv[1]) as channel:
+        call = rpc.AffectServiceStub(channel).StreamAffect()
+        form = pb.AudioFormat(encoding=pb.AUDIO_ENCODING_LINEAR16, sample_rate_hz=16000)
+        await call.write(pb.StreamAffectRequest(config=pb.SessionConfig(audio=form)))
+        await call.read()
+        print("started", flush=True)
+        while True:
+            await call.write(pb.StreamAffectRequest(audio=pb.AudioChunk(data=bytes(640))))
+            await asyncio.sleep(0.02)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(5 * FROZEN_S)
+async def test_a_frozen_peer_is_noticed(tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT)
+    async with running_server() as server:
+        client = subprocess.Popen([sys.executable, str(script), server.address], stdout=subprocess.PIPE)
+        try:
+            assert client.stdout is not None
+            assert await asyncio.to_thread(client.stdout.readline) == b"started\n"
+            os.kill(client.pid, signal.SIGSTOP)
+            frozen_at = time.monotonic()
+            async with asyncio.timeout(5 * FROZEN_S - 10):
+                while server.pipeline.streams:
+                    await asyncio.sleep(0.1)
+            print(f"noticed after {time.monotonic() - frozen_at:.1f} s")  # noqa: T201 - the figure seen
+        finally:
+            client.kill()
+            client.communicate()
+
+
+async def test_a_connection_that_says_nothing_is_closed() -> None:
+    async with running_server() as server:
+        host, _, port = server.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(5 * SILENT_TCP_S):
+            while await reader.read(4_096):
+                pass  # the server's own preface comes first
+        writer.close()
+
+
+async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
+    sent = 0
+
+    async def flood() -> AsyncIterator[Request]:
+        nonlocal sent
+        yield config()
+        for _ in range(20):
+            for chunk in chunks(sample_talk().tobytes(), 3_200):
+                yield chunk
+                sent += 3_200
+
+    async with running_server({"scoring": {"max_pending_per_stream": 1, "speculate": False}}) as server:
+        pool = server.pipeline.router.default._pool  # type: ignore[attr-defined] # keep its one thread busy
+        busy = pool.submit(time.sleep, 3.0)
+        flooding = asyncio.create_task(exchange(server.address, flood(), []))
+        await asyncio.sleep(2.0)
+        (session,) = server.pipeline._sessions
+        assert 0 < sent < 20 * 2 * len(sample_talk()), "the sender waits"
+        unread = sent - 2 * session.frames
+        assert unread <= 4 * 65_536, "a window of 64 KiB on either side, and what is in between"
+        busy.result()
+        flooding.cancel()
+        await asyncio.gather(flooding, return_exceptions=True)
+
+
+async def test_two_servers_share_a_port_only_when_told_to(server_address: str) -> None:
+    from affectstream_server.lifecycle import Server
+    from affectstream_server.settings import load
+
+    with pytest.raises(CannotListen, match=server_address):
+        Server(load(environ={}, overrides={"server": {"address": server_address}}))
+    async with running_server({"server": {"reuse_port": True}}) as first:
+        shared = load(environ={}, overrides={"server": {"address": first.address, "reuse_port": True}})
+        second = Server(shared)
+        await second.start()
+        assert second.address == first.address
+        await second.drain_and_stop()
+
+
+async def test_a_message_over_every_limit_is_refused_by_the_transport(server_address: str) -> None:
+    from tests.support.wire import refusal
+
+    error = await refusal(server_address, [config(), audio(bytes(11 * 1024 * 1024))])
+    assert error.code().name == "RESOURCE_EXHAUSTED"
