@@ -11,6 +11,8 @@ from typing import Final
 CAPTURE: Final = b"OggS"
 _HEADER: Final = struct.Struct("<4sBBqIIIB")
 _CONTINUES, _BEGINS, _ENDS = 1, 2, 4
+_MOST_LOOKS: Final = 16
+"""Pages looked for behind one that has not come whole."""
 _MIRRORED: Final = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -52,27 +54,34 @@ class PageReader:
 
     def _next(self) -> Page | None:
         buffer = self._buffer
-        while True:
-            start = buffer.find(CAPTURE)
-            if start != 0:
-                # Without a capture pattern the last three bytes may still be the start of one.
-                junk = start if start > 0 else max(0, len(buffer) - len(CAPTURE) + 1)
-                self._skip(junk)
-                if start < 0:
-                    return None
-            if len(buffer) < _HEADER.size:
-                return None
-            body = _HEADER.size + buffer[_HEADER.size - 1]
-            if len(buffer) < body:
-                return None
-            size = body + sum(buffer[_HEADER.size : body])
-            if len(buffer) < size:
-                return None
-            content = bytes(buffer[:size])
-            if content[4] == 0 and content[22:26] == checksum(content):
+        start = buffer.find(CAPTURE)
+        waiting = -1
+        looked = 0
+        while start >= 0 and looked < _MOST_LOOKS:
+            size = self._size_at(start)
+            if size and checksum(content := bytes(buffer[start : start + size])) == content[22:26]:
+                self._skip(start)
                 del buffer[:size]
-                return _page(content, body)
-            self._skip(len(CAPTURE))
+                return _page(content)
+            if not size and waiting < 0:
+                waiting = start
+            # A damaged header can ask for more than will ever come: look for a page behind it.
+            looked += waiting >= 0
+            start = buffer.find(CAPTURE, start + len(CAPTURE))
+        # Without a capture pattern the last three bytes may still be the start of one.
+        self._skip(waiting if waiting >= 0 else max(0, len(buffer) - len(CAPTURE) + 1))
+        return None
+
+    def _size_at(self, start: int) -> int:
+        """Bytes of the page there; 0 while it is not whole."""
+        buffer = self._buffer
+        if len(buffer) < start + _HEADER.size:
+            return 0
+        body = start + _HEADER.size + buffer[start + _HEADER.size - 1]
+        if len(buffer) < body:
+            return 0
+        end = body + sum(buffer[start + _HEADER.size : body])
+        return end - start if len(buffer) >= end else 0
 
     def _skip(self, count: int) -> None:
         del self._buffer[:count]
@@ -89,8 +98,9 @@ def checksum(page: bytes) -> bytes:
     return value.to_bytes(4, "little").translate(_MIRRORED)[::-1]
 
 
-def _page(content: bytes, body: int) -> Page:
-    _, _, flags, granule, serial, sequence, _, _ = _HEADER.unpack_from(content)
+def _page(content: bytes) -> Page:
+    _, _, flags, granule, serial, sequence, _, count = _HEADER.unpack_from(content)
+    body = _HEADER.size + count
     packets = []
     start = end = body
     whole = True
