@@ -48,6 +48,7 @@ lint: .venv/.dev .venv-models/.ready ## Style and types
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py
+	@$(MODELS)/affectstream-models render --check
 
 bench: .venv/.dev ## Latency and cost at real time; writes bench/results/latest.json
 	@$(RUN)/python -m bench
