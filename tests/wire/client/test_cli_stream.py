@@ -128,6 +128,43 @@ async def test_a_pipe_gets_plain_lines(server_address: str, short: Path) -> None
     assert "\x1b" not in done.out
 
 
+@pytest.fixture
+def call(tmp_path: Path) -> Path:
+    """A stereo call: the first utterance on channel 0, the second on channel 1."""
+    stereo = np.zeros((len(SHORT), 2), np.int16)
+    stereo[: 16 * 4_000, 0], stereo[16 * 4_000 :, 1] = SHORT[: 16 * 4_000], SHORT[16 * 4_000 :]
+    path = tmp_path / "call.wav"
+    soundfile.write(path, stereo, 16_000)
+    return path
+
+
+async def test_both_channels_of_a_call_are_named(server_address: str, call: Path) -> None:
+    arguments = ("stream", call, "--server", server_address, "--speed", "0", "--channel")
+    done = await run_cli(*arguments, "0", "--channel", "1")
+    rows = [line.split() for line in done.out.splitlines() if line.startswith("  ")]
+    assert [row[:3] for row in rows] == [["1", "channel", "0"], ["2", "channel", "1"]]
+    one = await run_cli(*arguments, "1")
+    (row,) = [line for line in one.out.splitlines() if line.startswith("  ")]
+    assert "channel" not in row
+    missing = await run_cli(*arguments, "0", "--channel", "2")
+    assert (missing.status, missing.out) == (2, "")
+    assert "--channel is 2, the limit is 0..1" in missing.err
+
+
+async def test_provisional_lines_come_before_the_final_that_they_foretell(
+    server_address: str, short: Path
+) -> None:
+    arguments = ("stream", short, "--server", server_address, "--speed", "8", "--provisional")
+    done = await run_cli(*arguments, "500")
+    marks = [line.split()[0] for line in done.out.splitlines() if line.startswith("  ")]
+    assert marks[0] == "~"
+    assert marks[-1] == "2"
+    assert marks.count("~") >= 2
+    refused = await run_cli(*arguments, "100")
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "provisional_interval_ms" in refused.err
+
+
 async def on_a_terminal(*arguments: str) -> tuple[int, str]:
     """Status and screen of a command on a terminal of its own."""
     terminal, inside = pty.openpty()
@@ -164,6 +201,18 @@ async def test_a_terminal_gets_a_live_table(server_address: str, short: Path) ->
     assert "0:07.2 / 0:07.2" in last
     assert "speech" in screen
     assert screen.count("\x1b[?25l") == screen.count("\x1b[?25h"), "the cursor is back"
+
+
+async def test_a_terminal_shows_how_it_sounds_so_far(server_address: str, call: Path) -> None:
+    arguments = ("--speed", "4", "--provisional", "300", "--channel", "0", "--channel", "1")
+    status, screen = await on_a_terminal("stream", str(call), "--server", server_address, *arguments)
+    assert status == 0
+    before, _, last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).rpartition("call.wav → ")
+    assert re.search(r"~ +0 +0:00\.\d\d-0:0\d\.\d\d .* so far", before)
+    assert re.search(r"~ +1 +0:04\.\d\d-0:0\d\.\d\d .* so far", before)
+    assert "so far" not in last
+    assert re.search(r" 1 +0 +0:00", last)
+    assert re.search(r" 2 +1 +0:04", last)
 
 
 async def test_ctrl_c_ends_the_audio_and_waits_for_the_finals(server_address: str) -> None:
