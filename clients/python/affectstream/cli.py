@@ -27,6 +27,7 @@ EXIT_INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
     "stream": "send a recording, raw PCM or the microphone to a server and show the events",
+    "analyze": "score recordings of one utterance each, files and folders, into CSV or JSON lines",
     "info": "what a server is; without --server, what is installed here",
     "serve": "start the server",
     "demo": "start a server, stream the bundled talk to it, show and draw what it heard",

@@ -54,11 +54,11 @@ def to_bytes(pcm: Pcm, audio: AudioFormat) -> bytes:
 def chunks(data: bytes, audio: AudioFormat) -> Iterator[bytes]:
     """`data` in order, in pieces of at most 1 s and 64 KiB, each of whole frames.
 
-    Compressed audio comes back in one piece: only its sender knows where it may be cut.
+    Ogg is cut before each of its pages, of which a server takes one a chunk; a raw Opus packet is whole.
     """
     frame_bytes = audio.frame_bytes
     if frame_bytes is None:
-        yield data
+        yield from _pages(data) if audio.encoding == AudioEncoding.OGG_OPUS else (data,)
         return
     frames = min(
         audio.sample_rate_hz * LIMITS.chunk_ms // 1000,
@@ -67,6 +67,17 @@ def chunks(data: bytes, audio: AudioFormat) -> Iterator[bytes]:
     step = max(frames, 1) * frame_bytes
     for start in range(0, len(data), step):
         yield data[start : start + step]
+
+
+def _pages(data: bytes) -> Iterator[bytes]:
+    """`data` cut before every capture pattern. One inside a page does no harm: Ogg may be cut anywhere."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"OggS", start + 1)
+        longest = start + LIMITS.message_bytes - _ENVELOPE_BYTES
+        end = min(len(data) if end < 0 else end, longest)
+        yield data[start:end]
+        start = end
 
 
 def _array_bytes(samples: npt.NDArray[Any], audio: AudioFormat) -> bytes:
