@@ -54,6 +54,10 @@ class Format(Protocol):
     def head(self) -> str:
         """What stands before the first row."""
 
+    @property
+    def start(self) -> str:
+        """What every output begins with."""
+
     def text(self, row: Row) -> str:
         """A row with its line end."""
 
@@ -61,7 +65,7 @@ class Format(Protocol):
         """File and text of each whole row that did not fail.
 
         Raises:
-            InputError: the content is something else.
+            InputError: there is a line that is no row.
         """
 
 
@@ -88,6 +92,8 @@ class CsvRows:
     def head(self) -> str:
         return _csv_line(self._columns)
 
+    start = head
+
     def text(self, row: Row) -> str:
         cells: dict[str, object] = {"file": row.file, "status": row.status, "error": row.error}
         if row.event is not None:
@@ -113,10 +119,8 @@ class CsvRows:
         return cells
 
     def kept(self, content: str) -> list[tuple[str, str]]:
-        rows = list(csv.reader(io.StringIO(content, newline="")))
-        if rows and tuple(rows[0]) != self._columns:
-            raise InputError("its first line is not the one that this server's model asks for")
-        whole = [row for row in rows[1:] if len(row) == len(self._columns)]
+        rows = csv.reader(io.StringIO(content.removeprefix(self.head), newline=""))
+        whole = [row for row in rows if len(row) == len(self._columns)]
         failed = {"ERROR", *(status.name for status in _FAILED)}
         return [(row[0], _csv_line(row)) for row in whole if row[1] not in failed]
 
@@ -125,6 +129,7 @@ class JsonRows:
     """``{"file": …, "event": affectstream.v1.AffectEvent in proto3 JSON}`` or ``{"file": …, "error": …}``."""
 
     head = ""
+    start = '{"file": '
 
     def text(self, row: Row) -> str:
         cells: dict[str, Any] = {"file": row.file}
@@ -202,6 +207,12 @@ class Output:
     def _tidy(self, path: Path) -> frozenset[str]:
         """Leave the whole rows that did not fail, by a new file in place of the old."""
         content = path.read_bytes().decode(errors="surrogateescape")
+        start = self._rows.start
+        if content[: len(start)] != start[: len(content)]:
+            raise InputError(
+                f"cannot go on with {path}: it does not begin as these rows do; "
+                "is it of another --format, another model, or no output of this command?"
+            )
         try:
             kept = self._rows.kept(content[: content.rfind("\n") + 1])
         except InputError as error:
