@@ -34,7 +34,7 @@ from affectstream import (
 from affectstream.config import AudioFormat
 from affectstream.v1 import affect_pb2 as pb
 from tests.support.speech import sample_talk
-from tests.wire.client.helpers import STARTED, Call, Requests, odd_server
+from tests.wire.client.helpers import STARTED, Call, Requests, odd_server, response
 
 TALK = sample_talk()
 CALLER = StreamConfig(endpointing=Endpointing(mode=EndpointingMode.CALLER))
@@ -273,6 +273,24 @@ async def test_waiting_for_an_acknowledgement_that_does_not_come_is_bounded() ->
             await flushed.done()
         with pytest.raises(errors.StreamClosed):
             await stream.flush()
+
+
+async def test_waiting_without_ever_reading_has_a_bound_and_loses_nothing() -> None:
+    async def talkative(requests: Requests, call: Call) -> None:
+        await anext(requests)
+        await call.write(STARTED)
+        for number in range(2, 4_202):
+            await call.write(response(number, progress=pb.Progress()))
+        async for _ in requests:
+            pass
+
+    async with odd_server(talkative) as address, AffectClient(address) as client, client.stream() as stream:
+        flushed = await stream.flush()
+        with pytest.raises(errors.ResourceExhausted, match="4096 events wait") as full:
+            await flushed.done(timeout_s=30)
+        assert full.value.reason == "EVENTS_UNREAD"
+        heard = await rest(stream)
+    assert [event.sequence for event in heard] == list(range(1, 4_202))
 
 
 async def test_an_error_that_ends_the_call_is_told_to_who_waits_and_to_who_reads(server_address: str) -> None:
