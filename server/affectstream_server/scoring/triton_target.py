@@ -62,12 +62,15 @@ class TritonTarget:
         self._prove(known_answer(parameters, version))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Score every request; those of one length in one run of the model."""
+        """Score every request that is still wanted; those of one length in one run of the model."""
         groups: dict[int, list[int]] = defaultdict(list)
         audio = [self._read(request, AUDIO.name) for request in requests]
-        for place, samples in enumerate(audio):
-            groups[samples.shape[1]].append(place)
         answers: list[Any] = [None] * len(requests)
+        for place, request in enumerate(requests):
+            if request.is_cancelled():
+                answers[place] = self._failed("cancelled", self._pb_utils.TritonError.CANCELLED)
+            else:
+                groups[audio[place].shape[1]].append(place)
         for places in groups.values():
             try:
                 parts = self._run(
@@ -75,8 +78,7 @@ class TritonTarget:
                     [self._read(requests[place], NUM_SAMPLES.name) for place in places],
                 )
             except Exception as error:  # noqa: BLE001 - these requests must be answered; the others go on
-                failed = self._pb_utils.TritonError(f"{type(error).__name__}: the model failed")
-                parts = [self._pb_utils.InferenceResponse(output_tensors=[], error=failed) for _ in places]
+                parts = [self._failed(f"{type(error).__name__}: the model failed") for _ in places]
             for place, part in zip(places, parts, strict=True):
                 answers[place] = part
         return answers
@@ -92,6 +94,10 @@ class TritonTarget:
     def _response(self, parts: Sequence[NDArray[np.float32]]) -> Any:
         tensors = [self._pb_utils.Tensor(name, part) for name, part in zip(_OUTPUTS, parts, strict=True)]
         return self._pb_utils.InferenceResponse(output_tensors=tensors)
+
+    def _failed(self, *error: Any) -> Any:
+        failure = self._pb_utils.TritonError(*error)
+        return self._pb_utils.InferenceResponse(output_tensors=[], error=failure)
 
     def _read(self, request: Any, name: str) -> NDArray[Any]:
         tensor: NDArray[Any] = self._pb_utils.get_input_tensor_by_name(request, name).as_numpy()
