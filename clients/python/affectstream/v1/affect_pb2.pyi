@@ -58,9 +58,13 @@ class _AudioEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AudioEn
     AUDIO_ENCODING_ALAW: _AudioEncoding.ValueType  # 4
     """ITU-T G.711 A-law, interleaved. 1 byte a sample."""
     AUDIO_ENCODING_OGG_OPUS: _AudioEncoding.ValueType  # 5
-    """An Ogg stream with Opus (RFC 7845), cut into chunks anywhere."""
+    """An Ogg stream with Opus (RFC 7845), cut into chunks anywhere. A chunk may end at most 1 s of it: one
+    page of the usual length. Of one or two channels. `start_samples` must be unset.
+    """
     AUDIO_ENCODING_OPUS_PACKETS: _AudioEncoding.ValueType  # 6
-    """One raw Opus packet (RFC 6716) in each chunk."""
+    """One raw Opus packet (RFC 6716) in each chunk. Of one or two channels. Not in AnalyzeUtterance, where
+    packets have no bounds.
+    """
 
 class AudioEncoding(_AudioEncoding, metaclass=_AudioEncodingEnumTypeWrapper):
     """---------------------------------------------------------------------------------------------
@@ -82,9 +86,13 @@ AUDIO_ENCODING_MULAW: AudioEncoding.ValueType  # 3
 AUDIO_ENCODING_ALAW: AudioEncoding.ValueType  # 4
 """ITU-T G.711 A-law, interleaved. 1 byte a sample."""
 AUDIO_ENCODING_OGG_OPUS: AudioEncoding.ValueType  # 5
-"""An Ogg stream with Opus (RFC 7845), cut into chunks anywhere."""
+"""An Ogg stream with Opus (RFC 7845), cut into chunks anywhere. A chunk may end at most 1 s of it: one
+page of the usual length. Of one or two channels. `start_samples` must be unset.
+"""
 AUDIO_ENCODING_OPUS_PACKETS: AudioEncoding.ValueType  # 6
-"""One raw Opus packet (RFC 6716) in each chunk."""
+"""One raw Opus packet (RFC 6716) in each chunk. Of one or two channels. Not in AnalyzeUtterance, where
+packets have no bounds.
+"""
 Global___AudioEncoding: _TypeAlias = AudioEncoding  # noqa: Y015
 
 class _SubjectRole:
@@ -457,7 +465,9 @@ class AudioFormat(_message.Message):
     encoding: Global___AudioEncoding.ValueType
     """Required."""
     sample_rate_hz: _builtins.int
-    """Sample rate in Hz, 8000..48000. Required."""
+    """Sample rate in Hz, 8000..48000. Required. Of Opus: 8000, 12000, 16000, 24000 or 48000, at which
+    positions are counted; it is decoded at 48000 in any case.
+    """
     channel_count: _builtins.int
     """Interleaved channels, 1..8. 0 means 1."""
     def __init__(
@@ -2270,6 +2280,7 @@ class Warning(_message.Message):
     FIELD_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CONTROL_ID_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable, upper case, such as "AUDIO_CLIPPED"."""
     message: _builtins.str
@@ -2282,6 +2293,8 @@ class Warning(_message.Message):
     """What it was."""
     limit: _builtins.str
     """What is allowed."""
+    control_id: _builtins.str
+    """The control that has no effect, if it is about one with an id."""
     def __init__(
         self,
         *,
@@ -2290,10 +2303,11 @@ class Warning(_message.Message):
         field: _builtins.str = ...,
         value: _builtins.str = ...,
         limit: _builtins.str = ...,
+        control_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "limit", b"limit", "message", b"message", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "control_id", b"control_id", "field", b"field", "limit", b"limit", "message", b"message", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
