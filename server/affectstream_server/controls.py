@@ -47,7 +47,14 @@ class Host(Protocol):
     def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None: ...
     def done(self, control: pb.Control, position: int) -> None: ...
     def warn(
-        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str = "",
+        value: object = "",
+        limit: object = "",
+        control_id: str = "",
     ) -> None: ...
     def agent_speaks(self, channel: Channel, *, speaks: bool) -> None: ...
     def pause(self) -> None: ...
@@ -212,13 +219,13 @@ class Controls:
             self._host.took(channel, (utterance,))
 
     def _warn(self, control: pb.Control, kind: str, problem: _NoEffect) -> None:
-        name = f" {control.control_id}" if control.control_id else ""
         self._host.warn(
             problem.code,
-            f"control {kind}{name} has no effect: {problem}",
+            f"control {kind} has no effect: {problem}",
             field=f"control.{kind}",
             value=problem.value,
             limit=problem.limit,
+            control_id=control.control_id,
         )
 
 

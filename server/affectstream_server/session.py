@@ -366,10 +366,17 @@ class Session:
         self._end_turns()
 
     def warn(
-        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str = "",
+        value: object = "",
+        limit: object = "",
+        control_id: str = "",
     ) -> None:
         """Say that something was wrong and the stream goes on."""
-        self.voice.warn(code, message, field=field, value=value, limit=limit)
+        self.voice.warn(code, message, field=field, value=value, limit=limit, control_id=control_id)
 
     # -- emit and end ----------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ class Turns:
         self._open: _Turn | None = None
         self._ended: list[_Turn] = []
         self._of_utterance: dict[str, _Turn] = {}
+        self._without: dict[str, int] = {}
 
     @property
     def open_id(self) -> str:
@@ -48,6 +49,10 @@ class Turns:
     def start(self, turn_id: str, position: int) -> None:
         """Open a turn. None may be open."""
         self._open = _Turn(turn_id, position)
+        for utterance_id, audio_start in tuple(self._without.items()):
+            if audio_start >= position:
+                del self._without[utterance_id]
+                self._join(self._open, utterance_id)
 
     def end(self, position: int) -> None:
         """End the open turn: utterances that begin later are not its."""
@@ -60,9 +65,9 @@ class Turns:
         """An utterance began: it is of the turn that holds its start, or of the one opened inside it."""
         for turn in (*self._ended, self._open):
             if turn is not None and (turn.end is None or audio_start < turn.end):
-                turn.waiting.add(utterance_id)
-                self._of_utterance[utterance_id] = turn
+                self._join(turn, utterance_id)
                 return
+        self._without[utterance_id] = audio_start
 
     def turn_of(self, utterance_id: str) -> str:
         """Id of an utterance's turn; empty if it has none."""
@@ -71,10 +76,15 @@ class Turns:
 
     def add(self, final: pb.AffectEvent) -> None:
         """An utterance has its final."""
+        self._without.pop(final.utterance_id, None)
         turn = self._of_utterance.pop(final.utterance_id, None)
         if turn is not None:
             turn.waiting.discard(final.utterance_id)
             turn.finals.append(final)
+
+    def _join(self, turn: _Turn, utterance_id: str) -> None:
+        turn.waiting.add(utterance_id)
+        self._of_utterance[utterance_id] = turn
 
     def complete(self, settled_until: int) -> list[pb.TurnAffect]:
         """Turns that ended and whose every utterance has its final.

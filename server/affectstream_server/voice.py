@@ -71,10 +71,19 @@ class Voice:
             self._failed(error)
 
     def warn(
-        self, code: str, message: str, *, field: str = "", value: object = "", limit: object = ""
+        self,
+        code: str,
+        message: str,
+        *,
+        field: str = "",
+        value: object = "",
+        limit: object = "",
+        control_id: str = "",
     ) -> None:
         """Say that something was wrong and the stream goes on."""
-        warning = pb.Warning(code=code, message=message, field=field, value=str(value), limit=str(limit))
+        warning = pb.Warning(
+            code=code, message=message, field=field, value=str(value), limit=str(limit), control_id=control_id
+        )
         self.emit(pb.SessionEvent(warning=warning))
 
     def took(self, channel: int, decided: Sequence[Opened | Utterance]) -> None:

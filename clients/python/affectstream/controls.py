@@ -220,16 +220,10 @@ class Controls(ABC):
 
     def _heard(self, event: Event) -> None:
         """Give an answer to the control that it is about."""
-        if isinstance(event, ControlDone):
+        if isinstance(event, ControlDone) or isinstance(event, events.Warning):
             sent = self._unanswered.pop(event.control_id, None)
             if sent is not None:
                 sent._take(event)
-        elif isinstance(event, events.Warning) and event.field.startswith("control."):
-            for word in event.message.split():
-                sent = self._unanswered.get(word)
-                if sent is not None and event.field == f"control.{sent.kind}":
-                    sent._take(event)
-                    return
 
 
 def _check_turn_id(turn_id: str) -> None:

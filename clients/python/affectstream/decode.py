@@ -256,7 +256,13 @@ def _turn_affect(m: pb.TurnAffect, envelope: _Envelope) -> events.TurnAffect:
 
 def _warning(m: pb.Warning, envelope: _Envelope) -> events.Warning:
     return events.Warning(
-        **envelope, code=m.code, message=m.message, field=m.field, value=m.value, limit=m.limit
+        **envelope,
+        code=m.code,
+        message=m.message,
+        field=m.field,
+        value=m.value,
+        limit=m.limit,
+        control_id=m.control_id,
     )
 
 

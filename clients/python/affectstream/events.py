@@ -188,6 +188,8 @@ class Warning(Event):  # noqa: A001  the wire's name for it; `events.Warning` wh
     field: str
     value: str
     limit: str
+    control_id: str = ""
+    """The control that has no effect, if it is about one with an id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

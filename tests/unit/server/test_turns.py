@@ -113,3 +113,17 @@ def test_utterances_outside_a_turn_have_none() -> None:
     assert (turns.turn_of("before"), turns.turn_of("after")) == ("", "")
     turns.add(final("after", 3))
     assert not turns.complete(9 * SECOND)[0].utterance_ids
+
+
+def test_a_turn_told_late_takes_the_utterances_that_began_in_it() -> None:
+    turns = Turns()
+    turns.began("before", SECOND)
+    turns.began("inside", 3 * SECOND)
+    turns.began("over", 3 * SECOND)
+    turns.add(final("over", 3))
+    turns.start("t", 2 * SECOND)
+    assert [turns.turn_of(name) for name in ("before", "inside", "over")] == ["", "t", ""]
+    turns.end(5 * SECOND)
+    turns.add(final("inside", 3))
+    turns.add(final("before", 1))
+    assert list(turns.complete(9 * SECOND)[0].utterance_ids) == ["inside"]
