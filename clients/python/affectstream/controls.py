@@ -220,7 +220,7 @@ class Controls(ABC):
 
     def _heard(self, event: Event) -> None:
         """Give an answer to the control that it is about."""
-        if isinstance(event, ControlDone) or isinstance(event, events.Warning):
+        if isinstance(event, ControlDone | events.Warning):
             sent = self._unanswered.pop(event.control_id, None)
             if sent is not None:
                 sent._take(event)
