@@ -10,7 +10,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server import __version__
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings
-from affectstream_server.stages import opus
+from affectstream_server.stages import libopus
 from affectstream_server.stages.decide import model_message
 from affectstream_server.stages.receive import effective_endpointing, served_encodings
 
@@ -84,7 +84,7 @@ def server_info(settings: Settings, models: Sequence[ModelInfo]) -> pb.GetServer
         limits=limits_message(settings),
         default_endpointing=effective_endpointing(settings.endpointing),
         default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
-        features=(*FEATURES, pb.FEATURE_OPUS) if opus.installed() else FEATURES,
+        features=(*FEATURES, pb.FEATURE_OPUS) if libopus.installed() else FEATURES,
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,
         refused_roles=[

@@ -11,7 +11,7 @@ from affectstream_server.edge.server import GrpcServer
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import Settings
-from affectstream_server.stages import opus
+from affectstream_server.stages import libopus
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         """Load the models of this process and bind the socket. Raises `ModelRejected` or `CannotListen`."""
         self._settings = settings
-        opus.load()
+        libopus.load()
         self.pipeline = Pipeline(settings, from_settings(settings))
         self._grpc = GrpcServer(settings.server, self.pipeline)
         self._changed = asyncio.Event()

@@ -1,6 +1,7 @@
 """The way of the data, and what all streams share.
 
     receive   order of messages, configuration        stages/receive.py   session.receive
+    unpack    Opus → PCM                              stages/opus.py      session.receive
     decode    bytes → 16-bit samples at 16 kHz        stages/decode.py    channel.feed
     detect    samples → speech probability            stages/detect.py    Pipeline._tick
     segment   probabilities → utterances              stages/segment.py   channel.decide

@@ -6,32 +6,27 @@ damaged or missing comes out as silence, and where more than a second is missing
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from affectstream.contract import LIMITS
 from affectstream_server.errors import InvalidRequest
 from affectstream_server.stages.decode import OPUS_RATE_HZ, AudioFormat
+from affectstream_server.stages.libopus import (
+    HEAD,
+    LONGEST_PACKET,
+    MAX_CHANNELS,
+    Audio,
+    Codec,
+    packet_samples,
+)
 from affectstream_server.stages.ogg import Page, PageReader
 
-EXTRA: Final = "opus"
-"""What installs the decoder: ``pip install "affectstream[opus]"``."""
-MAX_CHANNELS: Final = 2
-RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
-"""What may be declared: positions are counted at this rate, whole samples of Opus's own 48 kHz."""
-_HEAD: Final = struct.Struct("<8sBBHIhB")
-_LONGEST_PACKET: Final = 5_760
 _USUAL_PACKET: Final = 960
 _MOST_TAG_BYTES: Final = 128 * 1024
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,67 +58,11 @@ class Unpacker(Protocol):
         ...
 
 
-def installed() -> bool:
-    """The decoder can be used here."""
-    return find_spec("av") is not None
-
-
-def load() -> None:
-    """Load the decoder, where there is one, before a stream has to wait for it."""
-    if installed():
-        import_module("av")
-
-
 def unpacker(audio_format: AudioFormat, *, limit_ms: int | None = LIMITS.chunk_ms) -> Unpacker | None:
     """The unpacker of a format; None for PCM. ``limit_ms``: most audio in a chunk; None: any."""
     if audio_format.encoding == "OGG_OPUS":
         return OggOpus(audio_format, limit_ms)
     return OpusPackets(audio_format) if audio_format.encoding == "OPUS_PACKETS" else None
-
-
-def packet_samples(packet: bytes) -> int:
-    """Length of an Opus packet in samples at 48 kHz as its first bytes say it; 0: they cannot be right."""
-    if not packet:
-        return 0
-    config, code = packet[0] >> 3, packet[0] & 3
-    if config < 12:
-        frame = (480, 960, 1_920, 2_880)[config & 3]
-    elif config < 16:
-        frame = (480, 960)[config & 1]
-    else:
-        frame = 120 << (config & 3)
-    if code == 3 and len(packet) == 1:
-        return 0
-    count = packet[1] & 0x3F if code == 3 else min(code, 1) + 1
-    return frame * count if frame * count <= _LONGEST_PACKET else 0
-
-
-class _Codec:
-    """libopus for one stream, by way of PyAV."""
-
-    def __init__(self, channels: int, gain: int = 0) -> None:
-        import av
-
-        self._packet, self._error = av.Packet, av.error.FFmpegError
-        self._channels = channels
-        context = av.CodecContext.create("libopus", "r")
-        assert isinstance(context, av.AudioCodecContext)  # noqa: S101 - the codec's own kind
-        # No pre-skip: FFmpeg would take it off where it cannot know of audio that is missing.
-        context.extradata = _HEAD.pack(b"OpusHead", 1, channels, 0, OPUS_RATE_HZ, gain, 0)
-        context.options = {"request_sample_fmt": "flt"}
-        context.thread_count = 1
-        self._context = context
-
-    def decode(self, packet: bytes) -> Audio | None:
-        """float32 ``[n, channels]`` at 48 kHz; None for a damaged packet."""
-        if not packet:  # FFmpeg would take it for the end
-            return None
-        try:
-            frames = self._context.decode(self._packet(packet))
-        except self._error:
-            return None
-        parts = [frame.to_ndarray().reshape(-1, self._channels) for frame in frames]
-        return np.concatenate(parts) if parts else None
 
 
 class _Output:
@@ -166,7 +105,7 @@ class OpusPackets:
     """One raw packet a chunk."""
 
     def __init__(self, audio_format: AudioFormat) -> None:
-        self._codec = _Codec(audio_format.channel_count)
+        self._codec = Codec(audio_format.channel_count)
         self._output = _Output(audio_format)
         self._last = 0
         self._damaged = False
@@ -192,10 +131,10 @@ class OggOpus:
     def __init__(self, audio_format: AudioFormat, limit_ms: int | None) -> None:
         self._channels = audio_format.channel_count
         # Encoders fill a page for a second and end it with the packet that passes it.
-        self._limit = None if limit_ms is None else limit_ms * OPUS_RATE_HZ // 1_000 + _LONGEST_PACKET
+        self._limit = None if limit_ms is None else limit_ms * OPUS_RATE_HZ // 1_000 + LONGEST_PACKET
         self._reader = PageReader()
         self._output = _Output(audio_format)
-        self._codec: _Codec | None = None
+        self._codec: Codec | None = None
         self._serial: int | None = None
         self._next_sequence = 0
         self._skipped_bytes = 0
@@ -245,9 +184,9 @@ class OggOpus:
 
     def _begin(self, page: Page) -> None:
         head = page.packets[0]
-        if len(head) < _HEAD.size or head[8] >> 4:
+        if len(head) < HEAD.size or head[8] >> 4:
             raise _not_opus()
-        _, _, channels, pre_skip, _, gain, family = _HEAD.unpack_from(head)
+        _, _, channels, pre_skip, _, gain, family = HEAD.unpack_from(head)
         if channels != self._channels or (family and channels > MAX_CHANNELS):
             raise InvalidRequest(
                 "config.audio.channel_count",
@@ -255,7 +194,7 @@ class OggOpus:
                 f"{channels}, as the stream's own head says",
                 reason="CHANNEL_MISMATCH",
             )
-        self._codec = _Codec(channels, gain)
+        self._codec = Codec(channels, gain)
         self._output.skip = pre_skip
         self._serial, self._next_sequence = page.serial, page.sequence + 1
         self._skipped_bytes = self._reader.skipped_bytes

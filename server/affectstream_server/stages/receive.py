@@ -10,7 +10,7 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest, NotServed, Refused
 from affectstream_server.settings import EndpointingSettings, Settings
-from affectstream_server.stages import opus
+from affectstream_server.stages import libopus
 from affectstream_server.stages.decode import AudioFormat, Encoding
 from affectstream_server.stages.segment import Endpointing
 
@@ -165,29 +165,29 @@ def read_format(audio: pb.AudioFormat, field: str) -> AudioFormat:
 
 def served_encodings() -> tuple[pb.AudioEncoding.ValueType, ...]:
     """What can be decoded here."""
-    return tuple(encoding for encoding in _ENCODINGS if encoding not in _OPUS or opus.installed())
+    return tuple(encoding for encoding in _ENCODINGS if encoding not in _OPUS or libopus.installed())
 
 
 def _read_opus(audio: pb.AudioFormat, encoding: Encoding, field: str) -> AudioFormat:
-    if not opus.installed():
+    if not libopus.installed():
         raise NotServed(
             f"{field}.encoding",
             encoding,
-            instead=f"install the server with its extra {opus.EXTRA}, or send PCM",
+            instead=f"install the server with its extra {libopus.EXTRA}, or send PCM",
         )
-    if audio.sample_rate_hz not in opus.RATES_HZ:
+    if audio.sample_rate_hz not in libopus.RATES_HZ:
         raise InvalidRequest(
             f"{field}.sample_rate_hz",
             audio.sample_rate_hz,
-            f"one of {', '.join(map(str, opus.RATES_HZ))} Hz for {encoding}",
+            f"one of {', '.join(map(str, libopus.RATES_HZ))} Hz for {encoding}",
             reason="BAD_SAMPLE_RATE",
         )
     count = audio.channel_count or 1
-    if count > opus.MAX_CHANNELS:
+    if count > libopus.MAX_CHANNELS:
         raise InvalidRequest(
             f"{field}.channel_count",
             count,
-            f"1 to {opus.MAX_CHANNELS} for {encoding}",
+            f"1 to {libopus.MAX_CHANNELS} for {encoding}",
             reason="BAD_CHANNEL_COUNT",
         )
     return AudioFormat(encoding, audio.sample_rate_hz, count)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from affectstream_server.errors import InvalidRequest
 from affectstream_server.stages.decode import AudioFormat, Decoder, Encoding
-from affectstream_server.stages.opus import RATES_HZ, Corrupt, Hole, Part, packet_samples, unpacker
+from affectstream_server.stages.libopus import RATES_HZ, packet_samples
+from affectstream_server.stages.opus import Corrupt, Hole, Part, unpacker
 from tests.support.opus import ogg_opus, packets, pages, parsed, sealed
 from tests.support.speech import sample_talk
 
