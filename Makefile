@@ -50,8 +50,9 @@ lint: .venv/.dev .venv-models/.ready ## Style and types
 	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py
 	@$(MODELS)/affectstream-models render --check
 
-bench: .venv/.dev ## Latency and cost at real time; writes bench/results/latest.json
+bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/results/
 	@$(RUN)/python -m bench
+	@$(RUN)/python -m bench.overhead
 
 quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
 	@$(RUN)/python -m quality segmentation

@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         settings = load(path, overrides=overrides)
     except SettingsError as error:
         return _fail(str(error), 2)
+    if args.model and not settings.triton.address:
+        return _fail("--model names a model behind Triton: say where with --triton HOST:PORT", 2)
     if args.check:
         sys.stdout.write(_as_yaml(settings))
         return 0

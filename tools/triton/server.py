@@ -28,7 +28,7 @@ MODELS: Final = ROOT / ".venv-triton-models"
 
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
-_MANAGERS: Final = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps its shared memory
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps its shared memory
 
 
 class TritonFailed(Exception):
@@ -170,7 +170,7 @@ class Triton:
         if self._log is not None:
             self._log.close()
         if self._shm_prefix:
-            for left in _MANAGERS.glob(f"{self._shm_prefix}*"):
+            for left in _SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
                 left.unlink(missing_ok=True)
 
     def _arguments(self, home: Path) -> list[str]:
