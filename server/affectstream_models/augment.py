@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from affectstream.contract import SAMPLE_RATE_HZ
 from scipy import signal
 
+from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_models.dataset import Waveform
 
 Samples = npt.NDArray[np.float32]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-from affectstream.contract import EMOTIONS
 from torch import Tensor, nn
 
+from affectstream.contract import EMOTIONS
 from affectstream_models.features import FRAME_FEATURES, FrameFeatures, masked_mean
 
 LABELS = EMOTIONS[:4]

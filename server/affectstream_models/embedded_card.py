@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from affectstream.contract import SAMPLE_RATE_HZ
-
 from affectstream_models.card import Abstention, Calibration, Card, Measurement
 from affectstream_models.embedded import DIMENSIONS, LABELS
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from affectstream.contract import SAMPLE_RATE_HZ
 from torch import Tensor, nn
 from torch.nn import functional
+
+from affectstream.contract import SAMPLE_RATE_HZ
 
 HOP_SAMPLES = 160
 """One frame every 10 ms."""
