@@ -44,6 +44,8 @@ class Clip:
 
     dims: Mapping[str, float] = field(default_factory=dict)
     """What listeners said, 0..1, by dimension; empty where nobody was asked."""
+    language: str = "-"
+    """BCP 47 tag, or `-`."""
 
     def read(self) -> Waveform:
         """The clip's audio, brought to 16 kHz; refuses more than one channel."""
@@ -84,7 +86,7 @@ def read_manifest(folder: Path) -> list[Clip]:
 
 
 def read_labelled(table: Path, labels: Iterable[str]) -> list[Clip]:
-    """Clips of one's own: a CSV or TSV with columns path and emotion, and speaker and gender where known.
+    """Clips of one's own: a CSV or TSV with path and emotion; speaker, gender and language where known.
 
     Paths are relative to the table. Every emotion must be one of `labels`.
     """
@@ -121,6 +123,7 @@ def _clip(folder: Path, row: Mapping[str, str]) -> Clip:
         gender=row.get("gender") or "-",
         train_ok=row.get("train_ok") == "yes",
         dims={name: float(row[name]) for name in DIMENSIONS if row.get(name)},
+        language=row.get("language") or "-",
     )
 
 

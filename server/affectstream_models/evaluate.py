@@ -32,8 +32,8 @@ examples:
   affectstream-models evaluate MODEL --audio DIR --out runs/report --on emodb/dev --conditions clean 10dB
   affectstream-models evaluate MODEL --clips mine.csv --out runs/mine
 
-mine.csv has the columns path and emotion; speaker, gender, valence, arousal and dominance are used
-where given.
+mine.csv has the columns path and emotion; speaker, gender, language, valence, arousal and dominance are
+used where given.
 """
 
 

@@ -14,7 +14,7 @@ from affectstream_models.dataset import Clip, Waveform
 from affectstream_models.judge import Told, judge
 from affectstream_models.predictions import PredictionLog
 from affectstream_models.predictor import Predictor
-from affectstream_models.report import Group
+from affectstream_models.report import PARTS, Group
 
 Item = TypeVar("Item")
 
@@ -58,12 +58,12 @@ def hear(
 def group_by_group(
     told: Sequence[Told], predictor: Predictor, abstention: Abstention | None
 ) -> Iterator[Group]:
-    """The whole of each corpus under each condition, then its speakers and genders where several."""
+    """The whole of each corpus under each condition, then each part of it where it has several."""
     for corpus, condition in _in_order((_corpus(one), one.condition) for one in told):
         mine = [one for one in told if _corpus(one) == corpus and one.condition == condition]
         figures = judge(mine, predictor.labels, predictor.dimensions, abstention)
         yield Group(corpus, condition, "all", figures)
-        for kind in ("speaker", "gender"):
+        for kind in PARTS:
             values = _in_order(getattr(one.clip, kind) for one in mine)
             for value in sorted(values) if len(values) > 1 else []:
                 part = [one for one in mine if getattr(one.clip, kind) == value]

@@ -101,6 +101,7 @@ def _stretch(parts: Sequence[tuple[Clip, float, float]]) -> Stretch:
         speaker=first.speaker,
         gender=first.gender,
         train_ok=first.train_ok,
+        language=first.language,
         dims=first.dims if len(parts) == 1 else {},
         parts=tuple(parts),
     )

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from affectstream_models.card import Abstention
 from affectstream_models.judge import COVERAGES, Figures, Interval
 
+PARTS = ("language", "speaker", "gender")
+"""What a corpus is judged apart by, where it has several."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -18,7 +21,7 @@ class Group:
     """Corpus and split."""
     condition: str
     subset: str
-    """`all`, `speaker …` or `gender …`."""
+    """`all`, or one of `PARTS` and its value, such as `language de`."""
     figures: Figures
 
 
@@ -60,7 +63,7 @@ def markdown(evaluation: Evaluation, pictures: Mapping[str, str]) -> str:
         parts += ["## Naming an emotion only above the thresholds", _abstained(evaluation)]
     if any(group.figures.ccc for group in evaluation.whole()):
         parts += ["## Dimensions against listeners (CCC)", _concordances(evaluation.whole())]
-    for kind in ("speaker", "gender"):
+    for kind in PARTS:
         rows = [group for group in evaluation.groups if group.subset.startswith(kind)]
         if rows:
             parts += [f"## By {kind}", _subsets(rows)]

@@ -53,7 +53,9 @@ def clips(tmp_path: Path) -> list[Clip]:
             path = tmp_path / f"{label}_{speaker}.wav"
             soundfile.write(path, np.full(1600, index * 1000, dtype=np.int16), SAMPLE_RATE_HZ)
             gender = "f" if speaker == "ann" else "m"
-            made.append(Clip(path, "own", "test", label, speaker, gender, train_ok=False))
+            language = "de" if speaker == "ann" else "en"
+            clip = Clip(path, "own", "test", label, speaker, gender, train_ok=False, language=language)
+            made.append(clip)
     return made
 
 
@@ -135,11 +137,14 @@ def test_the_log_is_readable_at_every_moment(tmp_path: Path) -> None:
         assert [json.loads(line) for line in path.read_text().splitlines()][1]["path"] == "a"
 
 
-def test_groups_are_the_whole_then_speakers_then_genders(clips: list[Clip], tmp_path: Path) -> None:
+def test_groups_are_the_whole_then_languages_speakers_genders(clips: list[Clip], tmp_path: Path) -> None:
     oracle = Oracle()
     heard = hear(oracle, Material(clips, [], ["clean"]), tmp_path / "log")
     groups = list(group_by_group(heard, oracle, None))
-    assert [group.subset for group in groups] == ["all", "speaker ann", "speaker bob", "gender f", "gender m"]
+    assert [group.subset for group in groups] == [
+        *("all", "language de", "language en"),
+        *("speaker ann", "speaker bob", "gender f", "gender m"),
+    ]
     assert groups[0].figures.uar == 1
     assert groups[0].figures.clips == 8
     assert groups[1].figures.clips == 4
