@@ -9,7 +9,6 @@ int16 samples to tensors, and one through system shared memory, in turns first.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import sys
@@ -119,8 +118,6 @@ async def _run() -> None:
     talks = [np.load(path) for path in job["talks"]]
     raw = Raw(job["address"], job["model"])
     await raw.open()
-    gc.collect()
-    gc.disable()
     _tell({"ready": True})
     async with asyncio.TaskGroup() as tasks:
         while line := await lines.readline():

@@ -37,7 +37,7 @@ def bench(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     models.add("told")
     models.add(
         "short_queue",
-        (r"dynamic_batching \{ \}", "dynamic_batching { default_queue_policy: { max_queue_size: 2 } }"),
+        (r"max_queue_delay_microseconds: \d+", "default_queue_policy: { max_queue_size: 2 }"),
         (r"max_batch_size: 32", "max_batch_size: 1"),
     )
     models.add("three_labels", labels="neutral\nhappy\nsad\n")

@@ -26,6 +26,8 @@ from affectstream_server.scoring.scorer import ModelInfo
 NAME: Final = "affect_embedded"
 VERSION: Final = "1"
 MAX_BATCH: Final = 32
+MAX_QUEUE_DELAY_US: Final = 1_000
+"""How long Triton may hold a request for company; an utterance of 3 s takes about as long to score."""
 RENDERED_BY: Final = "# Rendered by `python -m affectstream_server.scoring.triton_render`: change that."
 
 
@@ -97,10 +99,11 @@ instance_group [
   }}
 ]
 version_policy: {{ latest: {{ num_versions: 1 }} }}
-# No default time-out: a caller that will not wait says so in its own request. No delay: what comes while
-# the model computes is its next batch. No queue limit, which turns prefetching off and costs stalls of
-# 500 ms in Triton 24.10: the service bounds what it sends.
-dynamic_batching {{ }}
+# No default time-out: a caller that will not wait says so in its own request. No queue limit, which turns
+# prefetching off and costs stalls of 500 ms in Triton 24.10: the service bounds what it sends.
+dynamic_batching {{
+  max_queue_delay_microseconds: {MAX_QUEUE_DELAY_US}
+}}
 {_parameters(model, canary)}
 """
 
