@@ -55,6 +55,7 @@ def _tune(folder: Path, results: Path) -> None:
     generator = Generator(folder)
     fit = tune.answer(generator, tune.FIT_SEEDS, settings, _progress)
     check = tune.answer(generator, tune.CHECK_SEEDS, settings, _progress)
+    steady = tune.answer(Generator(folder, steady_noise=True), tune.CHECK_SEEDS, settings, _progress)
     show = _progress("search")
     limit = tune.MOST_CUTS * tune.cuts(tune.peers(fit)[LIVEKIT.name])
     tried = []
@@ -68,11 +69,13 @@ def _tune(folder: Path, results: Path) -> None:
         tried_table(allowed[:12]),
     ]
     sections: dict[str, dict[str, Score]] = {}
-    for name, talks in (("Chosen on", fit), ("Checked on", check)):
+    for name, talks in (("Chosen on", fit), ("Checked on", check), ("Checked in steady noise", steady)):
         rows = {
             "chosen": tune.scores(talks, settings, best),
             "shipped": tune.scores(talks, settings, WEIGHTS),
             "fixed 256 ms": tune.scores(talks, fixed, WEIGHTS),
+            "always the shortest": tune.scores(talks, settings, tune.SHORTEST_ALWAYS),
+            "always the longest": tune.scores(talks, settings, tune.LONGEST_ALWAYS),
         } | tune.peers(talks)
         sections[name] = {
             f"{kind}, {line}: {who}": totals[kind, line]

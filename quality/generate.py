@@ -15,6 +15,7 @@ import numpy as np
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from quality.clips import Clip, NoAudio, Wave, read_manifest, read_wave, to_pcm
+from quality.noise import HUMAN_NOISES, recorded_noise, rms, steady_noise
 from quality.talks import CLEAN, Span, Talk
 
 Kind = Literal["many", "hesitant", "long"]
@@ -26,8 +27,6 @@ EDGE_S: Final = 0.35
 """No hesitation nearer to an utterance's edges."""
 DIP_DB: Final = 18.0
 """A hesitation is put where the level is so far below the utterance's loud parts."""
-HUMAN_NOISES: Final = frozenset({"Baby cry", "Person sneeze"})
-"""Left out: a voice that is not an utterance has no true answer."""
 ROOM_DB: Final = (-85.0, -62.0)
 """Level of the noise of the room in clean talks, against full scale."""
 _FADE: Final = round(0.010 * SAMPLE_RATE_HZ)
@@ -37,9 +36,16 @@ _FRAME: Final = round(0.010 * SAMPLE_RATE_HZ)
 class Generator:
     """Makes talks from a folder of recordings. Equal seeds give equal talks."""
 
-    def __init__(self, folder: Path, speakers: frozenset[str] = frozenset()) -> None:
-        """``speakers``: those alone; empty: every training speaker."""
+    def __init__(
+        self, folder: Path, speakers: frozenset[str] = frozenset(), *, steady_noise: bool = False
+    ) -> None:
+        """``speakers``: those alone; empty: every training speaker.
+
+        ``steady_noise``: noisy talks get coloured noise that swells slowly instead of recorded noises,
+        which are mostly short and loud (a dog, a clock).
+        """
         self._folder = folder
+        self._steady_noise = steady_noise
         clips = read_manifest(folder)
         speech = [
             clip
@@ -88,8 +94,8 @@ class Generator:
             wanted = 10 ** (rng.uniform(*ROOM_DB) / 20)
         else:
             noise = self._noise(len(speech), rng)
-            wanted = _rms(loud) * 10 ** (-snr_db / 20)
-        mixed = speech + noise * np.float32(wanted / _rms(noise))
+            wanted = rms(loud) * 10 ** (-snr_db / 20)
+        mixed = speech + noise * np.float32(wanted / rms(noise))
         mixed /= np.float32(max(1.0, float(np.abs(mixed).max())))
         return Talk(name, level, to_pcm(mixed), tuple(utterances), tuple(hesitations))
 
@@ -108,21 +114,9 @@ class Generator:
         return clips[rng.integers(len(clips))]
 
     def _noise(self, length: int, rng: np.random.Generator) -> Wave:
-        """One kind of noise for the whole talk, its clips one after the other, cross-faded."""
-        label = self._noises[rng.integers(len(self._noises))].label
-        clips = [clip for clip in self._noises if clip.label == label]
-        ramp = np.linspace(0, 1, _FADE * 10, dtype=np.float32)
-        out = np.zeros(length + len(ramp), np.float32)
-        position = 0
-        while position < length:
-            wave = read_wave(self._folder / clips[rng.integers(len(clips))].path)
-            wave = wave / np.float32(max(_rms(wave), 1e-4))
-            wave[: len(ramp)] *= ramp
-            wave[-len(ramp) :] *= ramp[::-1]
-            room = min(len(wave), len(out) - position)
-            out[position : position + room] += wave[:room]
-            position += len(wave) - len(ramp)
-        return out[:length]
+        if self._steady_noise:
+            return steady_noise(length, rng)
+        return recorded_noise(self._folder, self._noises, length, rng)
 
 
 def hesitate(wave: Wave, rng: np.random.Generator) -> tuple[Wave, list[Span]]:
@@ -190,7 +184,3 @@ def _faded(wave: Wave, *, start: bool, end: bool) -> Wave:
 
 def _silence(seconds: float) -> Wave:
     return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
-
-
-def _rms(wave: Wave) -> float:
-    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))

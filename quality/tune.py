@@ -6,7 +6,7 @@ Every combination of three numbers segments whole talks, wide-band and as a tele
 amount of speech after which the hang-over is the usual one, how steeply it falls beyond, and what a
 fading voice adds. Of those that cut hesitating speakers less than LiveKit's settings do, the one with
 the fewest splits and merges between many speakers is kept. They are chosen on some talks and checked
-on others; the conversation talks are never read here.
+on others, and on talks in steady noise; the conversation talks are never read here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ LINES: Final[tuple[Line, ...]] = ("16 kHz", "8 kHz µ-law")
 USUAL_AFTER_S: Final = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 LENGTH_WEIGHTS: Final = (2.0, 4.0, 7.0, 10.0, 14.0)
 SLOPE_WEIGHTS: Final = (0.0, -0.5, -1.0, -2.0, -4.0)
+SHORTEST_ALWAYS: Final = Weights(9.0, 0.0, 0.0)
+"""No hang-over within the range merges less."""
+LONGEST_ALWAYS: Final = Weights(-9.0, 0.0, 0.0)
+"""No hang-over within the range splits less."""
 
 
 @dataclass(frozen=True, slots=True)
