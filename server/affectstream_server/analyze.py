@@ -24,6 +24,7 @@ from affectstream_server.stages.decode import AudioFormat, Decoder, Samples
 from affectstream_server.stages.opus import Corrupt, Hole, unpacker
 from affectstream_server.stages.receive import (
     check_consent,
+    check_language,
     check_model,
     read_format,
     refused_role,
@@ -101,6 +102,7 @@ class Analyzer:
         loop = asyncio.get_running_loop()
         wait_s = self._settings.scoring.deadline_ms / 1_000
         until = loop.time() + (wait_s if remaining_s is None else min(wait_s, remaining_s))
+        check_language(request.language_code, "language_code")
         asked = read_request(request, self._settings, route.names)
         route.choose(request.model, request.language_code)
         samples, clipped = await asyncio.to_thread(decode_utterance, asked)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -83,21 +85,36 @@ class Channel:
     @property
     def settled_until(self) -> int:
         """No utterance that is open or still to be found begins before this position."""
-        if isinstance(self.segmenter, CallerSegmenter) and not self.segmenter.is_open:
-            return self.heard
         return min(self.segmenter.keep_from, self.heard)
 
-    def feed(self, data: bytes, now: float) -> Decided:
+    @property
+    def begun_until(self) -> int:
+        """As `settled_until`, but a caller's start is not waited for: a turn would wait as long."""
+        if isinstance(self.segmenter, CallerSegmenter) and not self.segmenter.is_open:
+            return self.heard
+        return self.settled_until
+
+    def feed(self, data: bytes, now: float) -> None:
         """Decode a chunk. ``now`` is its arrival in seconds. Raises `InvalidRequest`."""
         self._buffer.append(self._decoder.decode(data))
         self._arrived_at = now
-        return self._advance_caller(now) if isinstance(self.segmenter, CallerSegmenter) else ()
 
-    def end_audio(self, now: float) -> Decided:
+    def end_audio(self, now: float) -> None:
         """No more audio: what the resampler holds back, and the last part of a block, count too."""
         self._buffer.append(self._decoder.finish())
+        self._arrived_at = now
         self._ended = True
-        return self._advance_caller(now) if isinstance(self.segmenter, CallerSegmenter) else ()
+
+    def advance(self, until: int | None) -> Decided:
+        """Where the caller detects: go on to ``until``, at most to what was heard. Cuts what is too long."""
+        segmenter = self.segmenter
+        assert isinstance(segmenter, CallerSegmenter)  # noqa: S101 - only such channels are told
+        position = self.heard if until is None else min(until, self.heard)
+        decided: list[Opened | Utterance] = []
+        while boundaries := segmenter.advance(max(position, segmenter.position)):
+            decided += [self._named(boundary, time.perf_counter()) for boundary in boundaries]
+        self._buffer.drop_before(segmenter.keep_from)
+        return decided
 
     def skip_to(self, position: int) -> None:
         """Audio up to ``position`` does not exist. Everything before was decided and no utterance is open."""
@@ -142,13 +159,6 @@ class Channel:
         """The open utterance as it would be with these bounds; it stays open."""
         return self._utterance(bounds, None)
 
-    def _advance_caller(self, now: float) -> Decided:
-        assert isinstance(self.segmenter, CallerSegmenter)  # noqa: S101 - the callers looked
-        boundaries = self.segmenter.advance(self.heard)
-        decided = [self._named(boundary, now) for boundary in boundaries]
-        self._buffer.drop_before(self.segmenter.keep_from)
-        return decided
-
     def _named(self, boundary: Boundary, now: float) -> Opened | Utterance:
         if isinstance(boundary, Ended):
             return self._closed(boundary, (now - self._arrived_at) * 1_000)
@@ -164,6 +174,8 @@ class Channel:
         return Opened(self._open_id, self._continues, bounds, self._barge_in)
 
     def _closed(self, ended: Ended, decision_ms: float | None) -> Utterance:
+        if ended.audio_end > self.heard:  # a block that was filled up with silence reaches beyond
+            ended = replace(ended, audio_end=self.heard, speech_end=min(ended.speech_end, self.heard))
         utterance = self._utterance(ended, decision_ms)
         self._clipped_before = self._decoder.clipped_samples
         self._continues = self._open_id

@@ -19,7 +19,7 @@ from affectstream_server.errors import InvalidRequest, NotServed
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import from_rate
-from affectstream_server.turns import Turns
+from affectstream_server.turns import MOST_UNSETTLED, Turns
 from affectstream_server.utterance import Opened, Utterance
 
 MOST_WAITING: Final = 64
@@ -34,14 +34,16 @@ class Host(Protocol):
     @property
     def rate_hz(self) -> int: ...
     @property
+    def longest_frames(self) -> int: ...
+    @property
     def mode(self) -> pb.EndpointingMode.ValueType: ...
     @property
     def channels(self) -> Sequence[Channel]: ...
     @property
     def turns(self) -> Turns: ...
 
-    def settle(self, channel: Channel) -> None:
-        """Decide on everything that was heard, now."""
+    def settle(self, channel: Channel, until: int | None = None) -> None:
+        """Decide on what was heard, now; where the caller detects, up to ``until``."""
         ...
 
     def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None: ...
@@ -89,28 +91,51 @@ class Controls:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
         kind = _checked(control)
         host = self._host
-        if control.HasField("position_samples") and kind != "audio_resumed":
-            position = control.position_samples
+        if kind == "consent_withdrawn":
+            self._apply(control, kind)  # at once: what is not sent yet must not be sent
+            return
+        if control.HasField("position_samples") and kind == "audio_resumed":
+            if not host.frames <= control.position_samples <= host.longest_frames:
+                limit = f"{host.frames} to {host.longest_frames}"
+                self._warn(control, kind, _out_of_range(control.position_samples, limit))
+                return
+        elif control.HasField("position_samples") or kind in ("speech_started", "speech_ended"):
+            position = control.position_samples if control.HasField("position_samples") else host.frames
             farthest = host.frames + LIMITS.unread_audio_ms * host.rate_hz // 1_000
             if not 0 <= position <= farthest:
                 self._warn(control, kind, _out_of_range(position, f"0 to {farthest}"))
                 return
-            if from_rate(position, host.rate_hz) > self._heard():
+            if not self._is_due(kind, position):
                 self._wait(control, kind, position)
                 return
         self._apply(control, kind)
 
-    def heard_more(self, *, all_of_them: bool = False) -> None:
-        """More audio was heard: let what waited for it take effect."""
-        while self._waiting:
-            position = from_rate(self._waiting[0].position, self._host.rate_hz)
-            if position > self._heard() and not all_of_them:
-                return
-            waiting = self._waiting.pop(0)
-            self._apply(waiting.control, waiting.control.WhichOneof("control") or "")
+    def heard_more(self, *, within: int | None = None, at_the_end: bool = False) -> None:
+        """More audio was heard: let what waited for it take effect.
 
-    def _heard(self) -> int:
-        return min(channel.heard for channel in self._host.channels)
+        ``within``: no more of the audio before this position will come, so what lies in it waits no longer.
+        ``at_the_end``: no more audio will come at all; what lies beyond cannot take effect.
+        """
+        while self._waiting:
+            first = self._waiting[0]
+            kind = first.control.WhichOneof("control") or ""
+            if not self._is_due(kind, first.position) and (within is None or first.position > within):
+                break
+            del self._waiting[0]
+            self._apply(first.control, kind, first.position)
+        while at_the_end and self._waiting:
+            late = self._waiting.pop(0)
+            kind = late.control.WhichOneof("control") or ""
+            self._warn(
+                late.control, kind, _out_of_range(late.position, f"at most {self._host.frames}, the end")
+            )
+
+    def _is_due(self, kind: str, position: int) -> bool:
+        """Its audio came; where it bounds an utterance, also through the resampler."""
+        if kind not in ("flush_utterance", "speech_started", "speech_ended", "audio_paused"):
+            return position <= self._host.frames
+        heard = min(channel.heard for channel in self._host.channels)
+        return from_rate(position, self._host.rate_hz) <= heard
 
     def _wait(self, control: pb.Control, kind: str, position: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -122,13 +147,22 @@ class Controls:
         self._count += 1
         bisect.insort(self._waiting, _Waiting(position, self._count, control))
 
-    def _apply(self, control: pb.Control, kind: str) -> None:
+    def _apply(self, control: pb.Control, kind: str, position: int | None = None) -> None:
         host = self._host
-        position = control.position_samples if control.HasField("position_samples") else host.frames
+        if position is None:
+            position = control.position_samples if control.HasField("position_samples") else host.frames
+        problems: list[_NoEffect] = []
         try:
-            for channel in self._channels(control):
-                host.settle(channel)
-                self._affect(channel, control, kind)
+            channels = self._channels(control)
+            for channel in channels:
+                at = min(from_rate(position, host.rate_hz), channel.heard)
+                host.settle(channel, at)
+                try:
+                    self._affect(channel, kind, at)
+                except _NoEffect as problem:
+                    problems.append(problem)
+            if len(problems) == len(channels):
+                raise problems[0]
             self._affect_session(control, kind, position)
         except _NoEffect as problem:
             self._warn(control, kind, problem)
@@ -147,9 +181,7 @@ class Controls:
             )
         return chosen
 
-    def _affect(self, channel: Channel, control: pb.Control, kind: str) -> None:
-        end = from_rate(control.position_samples, self._host.rate_hz)
-        at = min(end, channel.heard) if control.HasField("position_samples") else channel.heard
+    def _affect(self, channel: Channel, kind: str, at: int) -> None:
         match kind:
             case "flush_utterance":
                 self._end(channel, at, Trigger.CLIENT_FLUSH)
@@ -166,12 +198,18 @@ class Controls:
                 self._end(channel, at, Trigger.SPEECH_ENDED)
             case "agent_speech_started" | "agent_speech_ended":
                 self._host.agent_speaks(channel, speaks=kind == "agent_speech_started")
+            case "audio_paused" if channel.open_utterance_id:
+                self._end(channel, at, Trigger.AUDIO_STALLED)
 
     def _affect_session(self, control: pb.Control, kind: str, position: int) -> None:
         host, turns = self._host, self._host.turns
         at = from_rate(position, host.rate_hz)
         match kind:
             case "turn_started":
+                if turns.is_full:
+                    raise _NoEffect(
+                        "CONTROL_WITHOUT_EFFECT", "too many turns wait for finals", limit=MOST_UNSETTLED
+                    )
                 if turns.open_id:
                     raise _NoEffect("TURN_ALREADY_OPEN", "another turn is open", turns.open_id)
                 turns.start(control.turn_started.turn_id, at)
@@ -183,12 +221,12 @@ class Controls:
                         control.turn_ended.turn_id,
                         turns.open_id or "none",
                     )
+                if at < turns.open_start:
+                    raise _out_of_range(position, "after the turn's start")
                 turns.end(at)
             case "audio_paused":
                 host.pause()
             case "audio_resumed":
-                if control.HasField("position_samples") and control.position_samples < host.frames:
-                    raise _out_of_range(control.position_samples, f"at least {host.frames}")
                 host.resume(control.position_samples if control.HasField("position_samples") else None)
             case "consent_withdrawn":
                 host.withdraw_consent()

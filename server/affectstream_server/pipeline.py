@@ -32,6 +32,8 @@ from affectstream_server.stages.score import Load
 
 _log = logging.getLogger(__name__)
 
+_DRAIN_EXTRA_S: Final = 10.0
+"""After the grace, for scores that are due and events that a slow reader takes."""
 _CLOCK_S: Final = 0.05
 """How often stalled audio and the drain are looked at, for all streams at once."""
 
@@ -107,7 +109,11 @@ class Pipeline:
             self._empty.clear()
         else:
             self._empty.set()
-        await asyncio.gather(self._empty.wait(), self.analyzer.drain())
+        try:
+            async with asyncio.timeout(grace_s + _DRAIN_EXTRA_S):
+                await asyncio.gather(self._empty.wait(), self.analyzer.drain())
+        except TimeoutError:
+            _log.warning("drain: %d streams did not end in time and are dropped", len(self._sessions))
 
     # -- what a session asks of the detector -------------------------------------------------------
 
@@ -140,7 +146,12 @@ class Pipeline:
         batch = [waiting.popleft() for _ in range(min(len(waiting), self._detector.max_batch))]
         for _, channel in batch:
             channel.queued = False
-        self._look_at([entry for entry in batch if entry[1].has_block])
+        try:
+            self._look_at([entry for entry in batch if entry[1].has_block])
+        except Exception:  # noqa: BLE001 - the next tick must come, whatever this one met
+            _log.exception("a batch of %d blocks failed", len(batch))
+            for session, _ in batch:
+                session.interrupt(InternalFault())
         for session, channel in batch:
             if channel.has_block and not channel.queued and session.failure is None:
                 channel.queued = True
@@ -167,4 +178,8 @@ class Pipeline:
             await asyncio.sleep(_CLOCK_S)
             now = time.monotonic()
             for session in tuple(self._sessions):
-                session.check_clock(now)
+                try:
+                    session.check_clock(now)
+                except Exception:  # noqa: BLE001 - one session's fault must not stop the clock of the others
+                    _log.exception("session %s failed", session.session_id)
+                    session.interrupt(InternalFault())

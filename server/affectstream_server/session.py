@@ -25,7 +25,7 @@ from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.opus import Corrupt, Hole, Part, Unpacker, unpacker
-from affectstream_server.stages.receive import Order, StreamConfig, read_config
+from affectstream_server.stages.receive import Order, StreamConfig, check_language, read_config
 from affectstream_server.stages.score import Load
 from affectstream_server.stages.segment import Segmenter, Trigger
 from affectstream_server.timeline import from_rate, samples_of_ms, to_rate
@@ -37,6 +37,11 @@ _BACKLOG_SAMPLES: Final = LIMITS.unread_audio_ms * SAMPLE_RATE_HZ // 1_000
 _RETAINED_SAMPLES: Final = samples_of_ms(2_000)
 """How late a caller may tell that speech began."""
 _EPOCH: Final = 1
+_CLOSE_REASONS: Final = {
+    "DRAINING": pb.CLOSE_REASON_DRAIN,
+    "SESSION_AGE": pb.CLOSE_REASON_SESSION_AGE,
+    "SLOW_READER": pb.CLOSE_REASON_SLOW_READER,
+}
 
 
 class Detection(Protocol):
@@ -80,6 +85,10 @@ class Session:
         self._drain_deadline: float | None = None
         self._drain_idle_at = 0.0
         self._paused = False
+        self._all_heard = False
+        self._audio_at = time.monotonic()
+        self.failed = asyncio.Event()
+        """Set with `failure`."""
         self.session_id = secrets.token_hex(16)
         self.frames = 0
         """Position after the newest audio, in samples at the declared rate."""
@@ -93,6 +102,7 @@ class Session:
             delivered=self._delivered,
             failed=self.interrupt,
         )
+        self.events.on_relief = self._make_room
         self._ahead = ScoringAhead(settings.scoring, detection.load, self.voice.scoring)
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
@@ -110,6 +120,11 @@ class Session:
     def rate_hz(self) -> int:
         """The declared rate."""
         return self._configured().format.sample_rate_hz
+
+    @property
+    def longest_frames(self) -> int:
+        """Where a session's timeline ends, in samples at the declared rate."""
+        return LIMITS.session_ms * self.rate_hz // 1_000
 
     @property
     def mode(self) -> pb.EndpointingMode.ValueType:
@@ -132,6 +147,7 @@ class Session:
         if kind == "audio":
             self._hear(request.audio)
         elif kind == "config":
+            check_language(request.config.language_code, "config.language_code")
             self._scorer.choose(request.config.model, request.config.language_code)
             self._start(read_config(request.config, self._settings, self._scorer.names))
         elif self._order.ended:
@@ -143,6 +159,7 @@ class Session:
         """Wait until more audio may be taken: this is what makes a fast sender wait."""
         if not self._has_room.is_set():
             await self._has_room.wait()
+            self._audio_at = time.monotonic()
 
     def _start(self, config: StreamConfig) -> None:
         self._config = config
@@ -184,13 +201,19 @@ class Session:
         if self._paused:
             self.warn("AUDIO_WHILE_PAUSED", "audio came while it was paused; it is taken as resumed")
             self._paused = False
-        start = chunk.start_samples if chunk.HasField("start_samples") else None
+        self._audio_at = time.monotonic()
+        start = self._checked_start(chunk) if chunk.HasField("start_samples") else None
         if self._unpacker is None:
             self._hear_pcm(data, start)
             return
         if start is not None and config.format.encoding == "OGG_OPUS":
             raise InvalidRequest("audio.start_samples", start, "unset with OGG_OPUS: pages carry positions")
         self._hear_parts(self._unpacker.unpack(data), start)
+
+    def _checked_start(self, chunk: pb.AudioChunk) -> int:
+        if not 0 <= chunk.start_samples <= self.longest_frames:
+            raise InvalidRequest("audio.start_samples", chunk.start_samples, f"0 to {self.longest_frames}")
+        return chunk.start_samples
 
     def _hear_parts(self, parts: Iterable[Part], start: int | None = None) -> None:
         """What compressed audio was unpacked to."""
@@ -213,11 +236,13 @@ class Session:
         config = self._configured()
         if start is not None and start != self.frames:
             data = self._align(data, start)
+            if not data:
+                return
         now = time.perf_counter()
         for channel in self.channels:
-            self.took(channel, channel.feed(data, now))
+            channel.feed(data, now)
         self.frames += len(data) // config.format.frame_bytes
-        if self.frames > LIMITS.session_ms * config.format.sample_rate_hz // 1_000:
+        if self.frames > self.longest_frames:
             raise LimitReached(
                 "the session's audio is at its limit; start a new session",
                 reason="SESSION_AGE",
@@ -245,14 +270,17 @@ class Session:
         position = from_rate(frames, self.rate_hz)
         start = from_rate(self.frames, self.rate_hz)
         for channel in self.channels:
-            self.took(channel, channel.end_audio(now))
+            channel.end_audio(now)
+        self._controls.heard_more(within=self.frames)
+        for channel in self.channels:
             self.settle(channel)
             self._close_utterance(channel, Trigger.AUDIO_STALLED)
             channel.skip_to(max(position, channel.heard))
             if channel.slot is not None:
                 self._detection.reset_slot(channel.slot)
         self.frames = frames
-        self.voice.emit(gap(start, position))
+        if position > start:
+            self.voice.emit(gap(start, position))
 
     def _end_audio(self, control: pb.Control) -> None:
         check_id(control.control_id, "control.control_id")
@@ -260,9 +288,10 @@ class Session:
             self._hear_parts(self._unpacker.finish())
         now = time.perf_counter()
         for channel in self.channels:
-            self.took(channel, channel.end_audio(now))
-        self._controls.heard_more(all_of_them=True)
+            channel.end_audio(now)
+        self._controls.heard_more(within=self.frames, at_the_end=True)
         self.done(control, self.frames)
+        self._all_heard = True
         self._look()
         self._advance()
 
@@ -273,14 +302,16 @@ class Session:
     def _look(self) -> None:
         """Ask the detector for every whole block, and stop reading where too much waits for it."""
         for channel in self.channels:
-            if channel.slot is not None and channel.has_block:
+            if channel.slot is None:
+                self.settle(channel)
+            elif channel.has_block:
                 self._detection.enqueue(self, channel)
         self._make_room()
 
     def _make_room(self) -> None:
         waiting = max((channel.undecided for channel in self.channels), default=0)
         crowded = len(self.voice.scoring) >= self._settings.scoring.max_pending_per_stream
-        if waiting > _BACKLOG_SAMPLES // 2 or crowded:
+        if (waiting > _BACKLOG_SAMPLES // 2 or crowded or self.events.is_crowded) and self.failure is None:
             self._has_room.clear()
         else:
             self._has_room.set()
@@ -296,14 +327,16 @@ class Session:
             self._ahead.consider(channel, self.voice.is_scored)
         if self.turns.ended:
             self._end_turns()
-        if not self._has_room.is_set() or self._order.ended:
+        if not self._has_room.is_set() or self._all_heard:
             self._make_room()
             self._advance()
 
-    def settle(self, channel: Channel) -> None:
-        """Decide on everything that was heard, now."""
+    def settle(self, channel: Channel, until: int | None = None) -> None:
+        """Decide on everything that was heard, or up to ``until`` at 16 kHz where the caller detects."""
         if channel.slot is not None:
             self._detection.settle(self, channel)
+        else:
+            self.took(channel, channel.advance(until))
 
     def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None:
         """Utterances began or ended."""
@@ -312,20 +345,32 @@ class Session:
 
     def check_clock(self, now: float) -> None:
         """End open utterances whose audio stopped coming, and drain. ``now`` is `time.monotonic`."""
+        if self._drain_deadline is not None and now >= self._drain_deadline and self.failure is None:
+            self._end_for_drain()
         if self._config is None or self.voice.closed:
             return
         stall_s = self._config.endpointing.settings.stall_ms / 1_000
-        if self.waiting_since is not None and now - self.waiting_since >= stall_s and not self.finished:
+        silent = self.waiting_since is not None and now - self._audio_at >= stall_s
+        if silent and not self.finished:
+            self._controls.heard_more(within=self.frames)
             for channel in self.channels:
                 if channel.open_utterance_id and (channel.slot is None or not channel.has_block):
                     self._close_utterance(channel, Trigger.AUDIO_STALLED)
-            self.voice.end_turns(max(channel.heard for channel in self.channels))
+            if self.turns.ended:
+                self.voice.end_turns(max(channel.heard for channel in self.channels))
         if self._drain_deadline is not None and self.failure is None:
             idle = not self.voice.scoring and not any(channel.open_utterance_id for channel in self.channels)
-            if now >= self._drain_deadline or (idle and now >= self._drain_idle_at):
-                for channel in self.channels:
-                    self._close_utterance(channel, Trigger.END_OF_AUDIO)
-                self.interrupt(going_away())
+            if idle and now >= self._drain_idle_at:
+                self._end_for_drain()
+
+    def _end_for_drain(self) -> None:
+        """The grace is over: end open utterances, and the stream with them."""
+        if self.voice.closed and self._config is not None:
+            self._stop_reading()
+            return
+        for channel in self.channels:
+            self._close_utterance(channel, Trigger.END_OF_AUDIO)
+        self.interrupt(going_away())
 
     def _close_utterance(self, channel: Channel, trigger: Trigger) -> None:
         utterance = channel.close_utterance(trigger)
@@ -343,10 +388,8 @@ class Session:
             channel.segmenter.min_speech = max(least, gate) if speaks else least
 
     def pause(self) -> None:
-        """No audio will come: open utterances end here."""
+        """No audio will come."""
         self._paused = True
-        for channel in self.channels:
-            self._close_utterance(channel, Trigger.AUDIO_STALLED)
 
     def resume(self, position: int | None) -> None:
         """Audio goes on at ``position`` at the declared rate; None: without a hole."""
@@ -356,7 +399,7 @@ class Session:
 
     def withdraw_consent(self) -> None:
         """Every final from now on is without values."""
-        self.voice.consent_withdrawn = True
+        self.voice.withdraw_consent()
 
     def done(self, control: pb.Control, position: int) -> None:
         """Acknowledge a control that took effect."""
@@ -387,7 +430,7 @@ class Session:
 
     def _end_turns(self) -> None:
         if self.turns.ended:
-            self.voice.end_turns(min(channel.settled_until for channel in self.channels))
+            self.voice.end_turns(min(channel.begun_until for channel in self.channels))
 
     def _progress(self) -> pb.Progress:
         oldest = self.voice.scoring.oldest
@@ -402,7 +445,7 @@ class Session:
 
     def _advance(self) -> None:
         """After the end of audio: end what is open, and close when nothing is left to say."""
-        if not self._order.ended or self.voice.closed:
+        if not self._all_heard or self.voice.closed:
             return
         if any(channel.slot is not None and channel.has_block for channel in self.channels):
             return
@@ -423,17 +466,21 @@ class Session:
         """Before an early end: deliver what was declared, then say why. Bounded by the deadlines."""
         await self.voice.scoring.drained()
         if not self.voice.closed:
-            drained = isinstance(error, Unavailable)
+            reason = _CLOSE_REASONS.get(error.reason, pb.CLOSE_REASON_ERROR)
             open_id = next((c.open_utterance_id for c in self.channels if c.open_utterance_id), "")
-            self._close(pb.CLOSE_REASON_DRAIN if drained else pb.CLOSE_REASON_ERROR, open_id)
+            self._close(reason, open_id)
 
     def interrupt(self, error: ServiceError) -> None:
         """End the stream early with ``error``, once."""
         if self.failure is None:
             self.failure = error
+            self.failed.set()
             self._has_room.set()
-            if self._interrupt is not None:
-                self._interrupt()
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._interrupt is not None:
+            self._interrupt()
 
     def drain(self, grace_s: float) -> None:
         """Announce the end: open utterances get ``grace_s``, an idle stream a tenth of it."""

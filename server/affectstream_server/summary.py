@@ -38,6 +38,13 @@ class Summary:
         if event.dimensions.HasField("arousal"):
             self._peak = max(self._peak, (event.dimensions.arousal, event.utterance_id))
 
+    def withhold(self) -> None:
+        """Consent was withdrawn: forget every value; the counts stay."""
+        self._states.clear()
+        self._sums.clear()
+        self._scored_samples = 0
+        self._peak = (-1.0, "")
+
     def message(self, heard_samples: int, empty_chunks: int, scoring: ScoringQueue) -> pb.SessionSummary:
         """The event. ``heard_samples`` is the length of the session's audio at 16 kHz."""
         finals = sum(self._statuses.values())

@@ -7,15 +7,20 @@ its score is: ``speech × (1 − entropy)``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.stages.decide import uncertainty
+from affectstream_server.stages.decide import uncertainty, withhold
 from affectstream_server.timeline import duration
 
 _LEAST_WEIGHT = 1e-6
+MOST_UNSETTLED: Final = 64
+"""Turns that ended and wait for finals."""
+MOST_UTTERANCES: Final = 1_000
+"""Of one turn; those after it have no turn."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,11 @@ class Turns:
     def open_id(self) -> str:
         """Id of the open turn; empty if none is."""
         return self._open.turn_id if self._open is not None else ""
+
+    @property
+    def open_start(self) -> int:
+        """Where the open turn began; 0 if none is open."""
+        return self._open.start if self._open is not None else 0
 
     @property
     def ended(self) -> bool:
@@ -80,9 +90,25 @@ class Turns:
         turn = self._of_utterance.pop(final.utterance_id, None)
         if turn is not None:
             turn.waiting.discard(final.utterance_id)
-            turn.finals.append(final)
+            kept = pb.AffectEvent()
+            kept.CopyFrom(final)
+            kept.ClearField("embedding")
+            turn.finals.append(kept)
+
+    def withhold(self) -> None:
+        """Consent was withdrawn: forget every value that was not said yet."""
+        for turn in (*self._ended, self._open):
+            for final in turn.finals if turn is not None else ():
+                withhold(final)
+
+    @property
+    def is_full(self) -> bool:
+        """Too many turns wait for their finals."""
+        return len(self._ended) >= MOST_UNSETTLED
 
     def _join(self, turn: _Turn, utterance_id: str) -> None:
+        if len(turn.waiting) + len(turn.finals) >= MOST_UTTERANCES:
+            return
         turn.waiting.add(utterance_id)
         self._of_utterance[utterance_id] = turn
 
@@ -131,6 +157,15 @@ def _weigh(event: pb.TurnAffect, finals: list[pb.AffectEvent]) -> None:
         ]
     )
     weights = np.maximum(weights, _LEAST_WEIGHT)
+    # A fallback may have scored some of them; its labels are others.
+    labels = [tuple(emotion.label for emotion in final.emotions) for final in finals]
+    heaviest = max(
+        set(labels),
+        key=lambda known: sum(w for w, mine in zip(weights, labels, strict=True) if mine == known),
+    )
+    chosen = [mine == heaviest for mine in labels]
+    finals = [final for final, is_chosen in zip(finals, chosen, strict=True) if is_chosen]
+    weights = weights[chosen]
     weights /= weights.sum()
     shares = weights @ np.array([[e.probability for e in final.emotions] for final in finals])
     shares /= shares.sum()

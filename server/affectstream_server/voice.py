@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
@@ -17,6 +18,9 @@ from affectstream_server.summary import Summary
 from affectstream_server.timeline import ms_of_samples
 from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
+
+LEAST_SAMPLES: Final = 1_600
+"""Of an utterance that a model is asked about: 100 ms."""
 
 
 class Voice:
@@ -97,6 +101,13 @@ class Voice:
                 self.turns.began(item.utterance_id, item.bounds.audio_start)
                 self.emit(speech_started(channel, item))
 
+    def withdraw_consent(self) -> None:
+        """Take the values out of everything that is not sent yet, and of all that follows."""
+        self.consent_withdrawn = True
+        self._events.withhold()
+        self._summary.withhold()
+        self.turns.withhold()
+
     def is_scored(self, bounds: Ended) -> bool:
         """The model would be asked about an utterance of these bounds."""
         return self._refusal(bounds) is None
@@ -126,6 +137,9 @@ class Voice:
         """Why the model is not asked about an utterance of these bounds."""
         if self.consent_withdrawn:
             return ConsentWithheld("the speaker withdrew consent")
+        if bounds.audio_end - bounds.audio_start < LEAST_SAMPLES:
+            length_ms = ms_of_samples(bounds.audio_end - bounds.audio_start)
+            return TooShort(f"{length_ms:.0f} ms of audio, no model scores less than 100 ms")
         speech_ms = ms_of_samples(bounds.speech_samples)
         if speech_ms < self.min_utterance_ms:
             least = f"{self.min_utterance_ms} ms (min_utterance_ms)"

@@ -111,6 +111,8 @@ async def _converse(session: Session, requests: Requests, context: Context) -> S
             await session.settle_and_close(session.failure)
         elif not session.finished:
             return None  # abandoned
+        elif await _fails_while_writing(session, writer):
+            await session.settle_and_close(session.failure or InternalFault())
         await asyncio.wait([writer])
         return session.failure
     finally:
@@ -125,7 +127,7 @@ async def _read(session: Session, requests: Requests, writer: asyncio.Task[None]
     configured = False
     try:
         async with asyncio.timeout(_CONFIG_DEADLINE_S) as reading:
-            session.on_interrupt(lambda: reading.reschedule(loop.time()))
+            session.on_interrupt(lambda: _stop(reading, 0.0))
             writer.add_done_callback(lambda task: _written(task, session, reading))
             session.waiting_since = loop.time()
             async for request in requests:
@@ -166,9 +168,22 @@ def _written(writer: asyncio.Task[None], session: Session, reading: asyncio.Time
     error = writer.exception()
     if isinstance(error, ServiceError):
         session.interrupt(error)
-        session.failure = session.failure or error
-    elif error is None and session.finished and not reading.expired():
-        try:
-            reading.reschedule(asyncio.get_running_loop().time() + _HALF_CLOSE_GRACE_S)
-        except RuntimeError:
-            return  # reading is over already
+    elif error is None and session.finished:
+        _stop(reading, _HALF_CLOSE_GRACE_S)
+
+
+def _stop(reading: asyncio.Timeout, after_s: float) -> None:
+    """End the wait for messages; it may be over already."""
+    try:
+        reading.reschedule(asyncio.get_running_loop().time() + after_s)
+    except RuntimeError:
+        return
+
+
+async def _fails_while_writing(session: Session, writer: asyncio.Task[None]) -> bool:
+    """Wait for the last event of a session that heard everything; True: it failed before."""
+    failed = asyncio.get_running_loop().create_task(session.failed.wait())
+    await asyncio.wait([writer, failed], return_when=asyncio.FIRST_COMPLETED)
+    failed.cancel()
+    await asyncio.wait([failed])
+    return session.failure is not None

@@ -97,7 +97,7 @@ class Decoder:
 
     def decode(self, data: bytes) -> Samples:
         """Decode one chunk of whole frames: int16 ``[n]``. Raises `InvalidRequest`."""
-        frames = check_chunk(data, self._format, self._limit_ms)
+        check_chunk(data, self._format, self._limit_ms)
         encoding = self._format.encoding
         samples: NDArray[np.int16] | NDArray[np.float32]
         if encoding == "LINEAR16":
@@ -107,7 +107,7 @@ class Decoder:
         else:
             samples = _TABLES[encoding][np.frombuffer(data, np.uint8)]
         if self._format.channel_count > 1:
-            samples = samples.reshape(frames, -1)[:, self._channel]
+            samples = samples.reshape(-1, self._format.channel_count)[:, self._channel]
         if encoding == "FLOAT32":
             samples = self._checked(samples)
         if self._resampler is not None:

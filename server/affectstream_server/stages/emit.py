@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import LimitReached
+from affectstream_server.stages.decide import withhold
 
 
 class EventQueue:
@@ -27,6 +28,8 @@ class EventQueue:
         self._ready = asyncio.Event()
         self._closed = False
         self.next_sequence = 1
+        self.on_relief: Callable[[], None] = lambda: None
+        """Called when the queue is no longer crowded."""
 
     def put(self, event: pb.SessionEvent) -> None:
         """Queue an event without its envelope. Raises `LimitReached` when finals alone fill the queue."""
@@ -41,6 +44,21 @@ class EventQueue:
         self._bytes += size
         self._ready.set()
 
+    def withhold(self) -> None:
+        """Consent was withdrawn: take the values out of what is not sent yet."""
+        for event, _ in self._events:
+            if event.HasField("affect"):
+                withhold(event.affect)
+            elif event.HasField("turn_affect"):
+                for name in ("emotions", "top_label", "dimensions", "uncertainty", "guidance"):
+                    event.turn_affect.ClearField(name)
+                event.turn_affect.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
+
+    @property
+    def is_crowded(self) -> bool:
+        """More than half of the bound waits to be written."""
+        return self._bytes > LIMITS.event_queue_bytes // 2
+
     def close(self) -> None:
         """No more events: the writer stops when the queue is empty."""
         self._closed = True
@@ -51,7 +69,10 @@ class EventQueue:
         while True:
             while self._events:
                 event, size = self._events.popleft()
+                crowded = self.is_crowded
                 self._bytes -= size
+                if crowded and not self.is_crowded:
+                    self.on_relief()
                 self._seal(event)
                 try:
                     async with asyncio.timeout(LIMITS.slow_reader_ms / 1_000):

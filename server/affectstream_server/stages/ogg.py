@@ -66,8 +66,10 @@ class PageReader:
             if not size and waiting < 0:
                 waiting = start
             # A damaged header can ask for more than will ever come: look for a page behind it.
-            looked += waiting >= 0
+            looked += 1
             start = buffer.find(CAPTURE, start + len(CAPTURE))
+        if waiting < 0 and start >= 0:
+            waiting = start
         # Without a capture pattern the last three bytes may still be the start of one.
         self._skip(waiting if waiting >= 0 else max(0, len(buffer) - len(CAPTURE) + 1))
         return None

@@ -128,8 +128,16 @@ def check_model(name: str, known: tuple[str, ...], field: str) -> None:
         raise InvalidRequest(field, name[:64], f"one of {', '.join(known)}", reason="UNKNOWN_MODEL")
 
 
+def check_language(code: str, field: str) -> None:
+    """Refuse what is too long for a language tag. Raises `InvalidRequest`."""
+    if len(code) > LIMITS.label_bytes:
+        raise InvalidRequest(field, f"{len(code)} characters", f"a BCP 47 tag, at most {LIMITS.label_bytes}")
+
+
 def check_consent(basis: pb.ConsentBasis.ValueType, settings: Settings, field: str) -> None:
-    """Refuse without a consent basis where one is required."""
+    """Refuse without a consent basis where one is required, and one that nobody knows."""
+    if basis not in pb.ConsentBasis.values():
+        raise InvalidRequest(field, basis, "one of ConsentBasis")
     if settings.consent.required and basis == pb.CONSENT_BASIS_UNSPECIFIED:
         raise Refused(
             f"{field}: this server needs a consent basis",

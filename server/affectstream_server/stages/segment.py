@@ -113,7 +113,8 @@ class Segmenter:
         if self.is_open:
             return self._start
         onset = self._onset if self._onset >= 0 else self.position
-        return max(self._floor, onset - self._rules.pre_roll)
+        longest = self.position - self._rules.max_utterance
+        return max(self._floor, onset - self._rules.pre_roll, longest)
 
     def preview(self) -> Ended | None:
         """The utterance as it will be if the silence heard now holds; None while its end is not heard."""
@@ -168,7 +169,9 @@ class Segmenter:
                 self._speech = 0
             self._hear(probability)
             if self._speech >= self.min_speech:
-                start = max(self._floor, self._onset - self._rules.pre_roll)
+                earliest = self.position - self._rules.max_utterance + BLOCK_SAMPLES
+                start = max(self._floor, self._onset - self._rules.pre_roll, earliest)
+                self._onset = max(self._onset, start)
                 return (self._open(start, continues=False),)
         elif self._onset >= 0 and self.position - self._speech_end >= self._shortest:
             self._onset = -1

@@ -11,6 +11,8 @@ Conventions that hold throughout:
  * Positions in events (`audio_start`, `audio_end`) are durations on the same timeline, so that a
    watcher needs not know the rate: sample n at rate r stands at n / r seconds, rounded to 1 ns,
    and round(seconds * r) gives n back exactly for every accepted rate.
+ * The server works at 16 kHz: bounds of utterances lie on a grid of 1/16,000 s, those that a caller
+   gives at another rate are rounded to it.
  * Fields ending in _ms are milliseconds, in _hz hertz, in _db decibels, in _bytes bytes.
  * `optional` marks numbers for which 0 is a valid value: unset means not known or not served,
    never zero. A message field that is unset means the same.
