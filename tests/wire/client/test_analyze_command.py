@@ -149,21 +149,32 @@ async def test_resume_keeps_what_is_done_and_tries_the_rest_again(
 async def test_a_run_that_is_interrupted_leaves_whole_rows(server_address: str, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
-    for number in range(200):
-        soundfile.write(many / f"{number:03}.wav", np.roll(ONE, number), 16_000)
+    for number in range(400):
+        soundfile.write(many / f"{number:04}.wav", np.roll(ONE, number), 16_000)
     out = tmp_path / "rows.jsonl"
-    arguments = ("analyze", many, "--server", server_address, "--format", "jsonl", "--out", out)
+    arguments = (
+        "analyze",
+        many,
+        "--server",
+        server_address,
+        "--format",
+        "jsonl",
+        "--out",
+        out,
+        "--jobs",
+        "1",
+    )
     process = await start_cli(*arguments)
-    while not (out.exists() and out.stat().st_size > 5_000):
+    while not (out.exists() and out.stat().st_size > 1_000):
         await asyncio.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert (await finish(process)).status == 130
     before = out.read_text().splitlines()
-    assert 0 < len(before) < 200
+    assert 0 < len(before) < 400
     done = await run_cli(*arguments, "--resume", "--jobs", "2")
     assert done.status == 0
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [Path(row["file"]).name for row in rows] == [f"{number:03}.wav" for number in range(200)]
+    assert [Path(row["file"]).name for row in rows] == [f"{number:04}.wav" for number in range(400)]
     assert out.read_text().splitlines()[: len(before)] == before
 
 
