@@ -72,11 +72,18 @@ class Done:
         return [event.affect for event in self.events if event.affect.stage == pb.STAGE_FINAL]
 
 
+# Where the tests themselves run in the background of a shell, SIGINT is ignored, and so by what they start.
+_INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from affectstream.cli import main; sys.exit(main())"
+)
+
+
 async def start_cli(*arguments: str | Path, stdin: int | None = None) -> asyncio.subprocess.Process:
     """Start `affectstream ARGUMENTS` with pipes for what it says."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "affectstream.cli"),
+        *("-c", _INTERRUPTIBLE),
         *map(str, arguments),
         stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
         stdout=asyncio.subprocess.PIPE,
