@@ -34,8 +34,7 @@ class Statistics(nn.Module):
         mel, level = levels[:, :-1], levels[:, -1:]
         voiced = weight * torch.sigmoid(20 * (voicing - VOICED_ABOVE))
         mean, spread = mean_and_spread(levels, weight)
-        # A steady band has no skewness to speak of: the constant keeps rounding from being blown up.
-        deviation = ((levels - mean) / (spread + 0.05))[:, :-1]
+        deviation = ((levels - mean) / spread)[:, :-1]
         cepstra = torch.matmul(self.cepstra, mel)
         return torch.cat(
             [
