@@ -30,7 +30,7 @@ ONNX_TYPES = {"INT16": "tensor(int16)", "INT32": "tensor(int32)", "FP32": "tenso
 
 
 def assert_same(found: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32]) -> None:
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1.5e-5)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_tensors_are_those_of_the_contract(shipped: Model) -> None:
