@@ -672,6 +672,7 @@ class Resume(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     AUDIO_OFFSET_SAMPLES_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session to continue. Required."""
     resume_token: _builtins.bytes
@@ -680,18 +681,26 @@ class Resume(_message.Message):
     """Position of the first sample of this stream on the session's timeline, in samples at this
     stream's rate. Audio the server has heard before is dropped, a hole becomes a gap.
     """
+    last_sequence: _builtins.int
+    """Sequence of the last event that was received. What followed it comes again after session_started,
+    with its own epoch and sequence, as far as the server still has it; a warning with code EVENTS_LOST
+    says how much it has not. Unset: nothing comes again.
+    """
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
         resume_token: _builtins.bytes = ...,
         audio_offset_samples: _builtins.int = ...,
+        last_sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_sequence", b"_last_sequence", "last_sequence", b"last_sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_offset_samples", b"audio_offset_samples", "resume_token", b"resume_token", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_sequence", b"_last_sequence", "audio_offset_samples", b"audio_offset_samples", "last_sequence", b"last_sequence", "resume_token", b"resume_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_sequence: _TypeAlias = _typing.Literal["last_sequence"]  # noqa: Y015
+    _WhichOneofArgType__last_sequence: _TypeAlias = _typing.Literal["_last_sequence", b"_last_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_sequence) -> _WhichOneofReturnType__last_sequence | None: ...
 
 Global___Resume: _TypeAlias = Resume  # noqa: Y015
 
@@ -731,6 +740,7 @@ class SessionConfig(_message.Message):
     CONSENT_BASIS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    RESUMABLE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The caller's id for a new session: 1..64 characters of A-Z a-z 0-9 . _ -; empty: the server
     makes an unguessable one.
@@ -741,9 +751,15 @@ class SessionConfig(_message.Message):
     """Why affect may be processed. Unset: refused where the server requires one."""
     model: _builtins.str
     """Name of a model that GetServerInfo lists. Empty: the server's choice."""
+    resumable: _builtins.bool
+    """Keep the session for a while when its stream is lost, so that it can be continued. Unset: a lost
+    stream ends its session at once.
+    """
     @_builtins.property
     def resume(self) -> Global___Resume:
-        """Set: continue a session; then session_id must be empty or the same."""
+        """Set: continue a session; then session_id must be empty or the same, the format of the audio may be
+        another, and all else must be as in the session's first stream.
+        """
 
     @_builtins.property
     def audio(self) -> Global___AudioFormat:
@@ -780,10 +796,11 @@ class SessionConfig(_message.Message):
         consent_basis: Global___ConsentBasis.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         model: _builtins.str = ...,
+        resumable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "endpointing", b"endpointing", "outputs", b"outputs", "resume", b"resume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "channels", b"channels", "consent_basis", b"consent_basis", "endpointing", b"endpointing", "labels", b"labels", "language_code", b"language_code", "model", b"model", "outputs", b"outputs", "resume", b"resume", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "channels", b"channels", "consent_basis", b"consent_basis", "endpointing", b"endpointing", "labels", b"labels", "language_code", b"language_code", "model", b"model", "outputs", b"outputs", "resumable", b"resumable", "resume", b"resume", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1401,17 +1418,20 @@ class SessionStarted(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    RESUME_WINDOW_FIELD_NUMBER: _builtins.int
     resumed: _builtins.bool
     """It continues an earlier stream's session."""
     session_epoch: _builtins.int
     """The epoch of this stream, from 1."""
     next_sequence: _builtins.int
-    """The sequence that the next event will have."""
+    """The sequence of the event after this one. On a stream that continues a session it may be lower than
+    this event's own: what was missed comes first.
+    """
     accepted_until_samples: _builtins.int
     """Audio before this position is known: send on from here. Samples at this stream's rate."""
     resume_token: _builtins.bytes
-    """Secret: whoever holds it can continue the session. Empty where resuming is not served. Never sent
-    to watchers.
+    """Secret: whoever holds it can continue the session. A new one comes with each stream, and once it was
+    used those before are refused. Empty where the session is not resumable. Never sent to watchers.
     """
     @_builtins.property
     def time_origin(self) -> _timestamp_pb2.Timestamp:
@@ -1445,6 +1465,10 @@ class SessionStarted(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own marks."""
 
+    @_builtins.property
+    def resume_window(self) -> _duration_pb2.Duration:
+        """How long the session can be continued after its stream was lost. Unset: it cannot."""
+
     def __init__(
         self,
         *,
@@ -1461,10 +1485,11 @@ class SessionStarted(_message.Message):
         model: Global___Model | None = ...,
         resume_token: _builtins.bytes = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        resume_window: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "endpointing", b"endpointing", "limits", b"limits", "model", b"model", "outputs", b"outputs", "time_origin", b"time_origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "endpointing", b"endpointing", "limits", b"limits", "model", b"model", "outputs", b"outputs", "resume_window", b"resume_window", "time_origin", b"time_origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_until_samples", b"accepted_until_samples", "audio", b"audio", "channels", b"channels", "endpointing", b"endpointing", "labels", b"labels", "limits", b"limits", "model", b"model", "next_sequence", b"next_sequence", "outputs", b"outputs", "resume_token", b"resume_token", "resumed", b"resumed", "session_epoch", b"session_epoch", "time_origin", b"time_origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_until_samples", b"accepted_until_samples", "audio", b"audio", "channels", b"channels", "endpointing", b"endpointing", "labels", b"labels", "limits", b"limits", "model", b"model", "next_sequence", b"next_sequence", "outputs", b"outputs", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_epoch", b"session_epoch", "time_origin", b"time_origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
