@@ -15,6 +15,7 @@ import numpy as np
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.session import going_away
@@ -68,7 +69,10 @@ class Analyzer:
         await self._idle.wait()
 
     async def analyze(
-        self, request: pb.AnalyzeUtteranceRequest, remaining_s: float | None
+        self,
+        request: pb.AnalyzeUtteranceRequest,
+        remaining_s: float | None,
+        identity: Identity,  # noqa: ARG002 - of admission by tenant
     ) -> pb.AnalyzeUtteranceResponse:
         """Answer a call that its caller awaits for ``remaining_s``; None: for ever. Raises `ServiceError`."""
         route = self._admit()

@@ -22,6 +22,7 @@ from collections import deque
 from typing import Final
 
 from affectstream_server.analyze import Analyzer
+from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.scoring.router import Router
@@ -70,7 +71,7 @@ class Pipeline:
             await asyncio.gather(self._clock, return_exceptions=True)
         await self.router.close()
 
-    def open_session(self) -> Session:
+    def open_session(self, identity: Identity) -> Session:
         """Admit a stream. Raises `Unavailable` while draining or not ready, `LimitReached` when full."""
         if self._draining is not None:
             raise going_away()
@@ -84,7 +85,7 @@ class Pipeline:
                 limit=limit,
                 retry_after_s=1.0,
             )
-        session = Session(self.settings, self.router.open(), self)
+        session = Session(self.settings, self.router.open(), self, identity)
         self._sessions.add(session)
         return session
 

@@ -16,6 +16,7 @@ from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.ahead import ScoringAhead
 from affectstream_server.announce import gap, session_closing, session_started
+from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
 from affectstream_server.errors import InvalidRequest, LimitReached, ServiceError, Unavailable
@@ -69,7 +70,9 @@ class Detection(Protocol):
 class Session:
     """A conversation's audio on its way to events."""
 
-    def __init__(self, settings: Settings, scorer: Route, detection: Detection) -> None:
+    def __init__(self, settings: Settings, scorer: Route, detection: Detection, identity: Identity) -> None:
+        self.identity = identity
+        """Who opened it."""
         self._settings = settings
         self._scorer = scorer
         self._detection = detection

@@ -11,6 +11,7 @@ import grpc
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.codec import bounded
 from affectstream_server.edge.status import abort
 from affectstream_server.errors import InternalFault, InvalidRequest, NotServed, ServiceError
@@ -45,7 +46,7 @@ class AffectService:
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:
-            session = self._pipeline.open_session()
+            session = self._pipeline.open_session(CALLER.get())
         except ServiceError as error:
             await _first_message(requests)
             await abort(context, error)
@@ -65,7 +66,7 @@ class AffectService:
         if isinstance(request, ServiceError):
             await abort(context, request)
         try:
-            return await self._pipeline.analyzer.analyze(request, context.time_remaining())
+            return await self._pipeline.analyzer.analyze(request, context.time_remaining(), CALLER.get())
         except ServiceError as error:
             return await abort(context, error)
         except Exception:  # noqa: BLE001 - its text must not reach the client
