@@ -96,6 +96,12 @@ class ScoringSettings(Section):
     optional_below: int = Field(
         4, ge=0, le=10_000, description="scores in flight from which speculative and provisional ones wait"
     )
+    min_snr_db: float | None = Field(
+        None, ge=-20, le=60, description="speech over noise below which a score is LOW_SNR; else the model's"
+    )
+    min_speech_ms: int | None = Field(
+        None, ge=0, le=5_000, description="speech below which a score is ABSTAINED; else the model's"
+    )
 
 
 class TritonSettings(Section):

@@ -139,9 +139,10 @@ def _combine(turn: _Turn) -> pb.TurnAffect:
         event.audio_end.CopyFrom(duration(turn.end or turn.start))
     chosen = [final for final in finals if final.status == pb.AFFECT_STATUS_OK]
     event.status = pb.AFFECT_STATUS_OK
-    if not chosen:
-        chosen = [final for final in finals if final.status == pb.AFFECT_STATUS_ABSTAINED]
-        event.status = pb.AFFECT_STATUS_ABSTAINED
+    for status in (pb.AFFECT_STATUS_ABSTAINED, pb.AFFECT_STATUS_LOW_SNR):
+        if not chosen:
+            chosen = [final for final in finals if final.status == status]
+            event.status = status
     if chosen:
         _weigh(event, chosen)
     else:

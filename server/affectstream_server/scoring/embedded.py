@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 import numpy as np
 import onnxruntime
@@ -150,12 +150,29 @@ def _describe(path: Path, session: onnxruntime.InferenceSession, digest: str) ->
         max_samples=max_samples,
         calibrated=calibrated,
         embedding_size=int(sizes[EMBEDDING.name]),
-        abstain_below=_thresholds(path.with_name("card.toml")),
+        **_thresholds(path.with_name("card.toml")),
     )
 
 
-def _thresholds(card: Path) -> dict[str, float]:
+class _Thresholds(TypedDict, total=False):
+    abstain_below: dict[str, float]
+    min_snr_db: float
+    min_speech_ms: int
+
+
+def _thresholds(card: Path) -> _Thresholds:
+    """What the model's card says of when its answer is not to be acted on."""
+    found: _Thresholds = {}
     if not card.exists():
-        return {}
-    abstention = tomllib.loads(card.read_text(encoding="utf-8")).get("abstention", {})
-    return {label: float(value) for label, value in abstention.get("min_probability", {}).items()}
+        return found
+    try:
+        abstention = tomllib.loads(card.read_text(encoding="utf-8")).get("abstention", {})
+        floors = abstention.get("min_probability", {})
+        found["abstain_below"] = {label: float(value) for label, value in floors.items()}
+        if "min_snr_db" in abstention:
+            found["min_snr_db"] = float(abstention["min_snr_db"])
+        if "min_speech_ms" in abstention:
+            found["min_speech_ms"] = int(abstention["min_speech_ms"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelRejected(f"{card}: [abstention] cannot be read: {error}") from None
+    return found

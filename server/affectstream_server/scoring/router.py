@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from affectstream_server.errors import Unavailable
@@ -15,7 +16,7 @@ from affectstream_server.scoring.scorer import (
     ScorerUnavailable,
     ServedScorer,
 )
-from affectstream_server.settings import Settings, TritonSettings
+from affectstream_server.settings import ScoringSettings, Settings, TritonSettings
 from affectstream_server.stages.decode import Samples
 
 
@@ -28,12 +29,20 @@ class Router:
         languages: Mapping[str, str] | None = None,
         *,
         close: Callable[[], Awaitable[None]] | None = None,
+        scoring: ScoringSettings | None = None,
     ) -> None:
-        """``languages`` is a BCP 47 tag or the start of one → a scorer's name; ``close`` is awaited last."""
+        """``languages`` is a BCP 47 tag or the start of one → a scorer's name; ``close`` is awaited last.
+
+        ``scoring`` has the signal that a score must come from, where it is not left to each model.
+        """
         self.scorers = {scorer.name: scorer for scorer in scorers}
         self.default = scorers[0]
         self._languages = {tag.lower(): name for tag, name in (languages or {}).items()}
         self._close = close
+        asked = scoring or ScoringSettings()
+        signal = {"min_snr_db": asked.min_snr_db, "min_speech_ms": asked.min_speech_ms}
+        self.overrides = {name: value for name, value in signal.items() if value is not None}
+        """Of `ModelInfo`, whichever model answers."""
 
     @property
     def trouble(self) -> str:
@@ -110,7 +119,9 @@ class Route:
             self._scorer = found
 
     async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
-        return await self._scorer.score(utterance_id, audio, timeout_s)
+        score = await self._scorer.score(utterance_id, audio, timeout_s)
+        overrides = self._router.overrides
+        return replace(score, model=replace(score.model, **overrides)) if overrides else score  # type: ignore[arg-type]
 
     async def close(self) -> None:
         """Nothing to do: the router closes the models."""
@@ -127,7 +138,7 @@ def from_settings(settings: Settings) -> Router:
     """The models that settings name. Raises `ModelRejected`."""
     if settings.triton.address:
         return _behind_triton(settings, settings.triton)
-    return Router([_embedded(settings)])
+    return Router([_embedded(settings)], scoring=settings.scoring)
 
 
 def _behind_triton(settings: Settings, triton: TritonSettings) -> Router:
@@ -146,7 +157,7 @@ def _behind_triton(settings: Settings, triton: TritonSettings) -> Router:
     if triton.fallback:
         second = _embedded(settings)
         scorers = [WithFallback(scorer, second) for scorer in scorers]
-    return Router(scorers, triton.languages, close=client.close)
+    return Router(scorers, triton.languages, close=client.close, scoring=settings.scoring)
 
 
 def _embedded(settings: Settings) -> EmbeddedScorer:

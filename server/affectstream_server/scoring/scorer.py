@@ -46,7 +46,11 @@ class ModelInfo:
     calibrated: bool
     embedding_size: int
     abstain_below: dict[str, float] = field(default_factory=dict)
-    """Least probability of each top label that may be acted on."""
+    """Least probability of each top label that may be acted on; above 1: never."""
+    min_snr_db: float | None = None
+    """Least level of speech over noise, in dB, whose score may be acted on; None: any."""
+    min_speech_ms: int = 0
+    """Least speech whose score may be acted on."""
     fallback: bool = False
     """It answers because the first choice could not."""
 

@@ -110,6 +110,8 @@ def model_of(config: Mapping[str, Any], version: str, labels: Sequence[str]) -> 
             abstain_below={
                 label: float(least) for label, least in json.loads(said.get("abstain_below", "{}")).items()
             },
+            min_snr_db=float(said["min_snr_db"]) if "min_snr_db" in said else None,
+            min_speech_ms=int(said.get("min_speech_ms", 0)),
         )
     except (ValueError, TypeError, AttributeError):
         raise ContractMismatch("a parameter of its configuration cannot be read") from None

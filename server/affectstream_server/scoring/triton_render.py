@@ -123,6 +123,8 @@ def _parameters(model: ModelInfo, canary: Answer) -> str:
         "max_samples": str(model.max_samples),
         "calibrated": str(model.calibrated).lower(),
         "abstain_below": json.dumps(model.abstain_below),
+        **({} if model.min_snr_db is None else {"min_snr_db": f"{model.min_snr_db:g}"}),
+        "min_speech_ms": str(model.min_speech_ms),
         f"version.{VERSION}": model.version,
         f"sha256.{VERSION}": model.digest,
         f"canary.{VERSION}": canary.to_json(),

@@ -17,6 +17,8 @@ from affectstream_server.scoring.scorer import (
     ScoreTooLate,
     ScoringError,
 )
+from affectstream_server.stages.abstain import standing
+from affectstream_server.stages.quality import snr_db
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import duration, ms_of_samples
 from affectstream_server.utterance import Utterance
@@ -76,6 +78,9 @@ def affect_event(
         model=model_message(verdict.score.model if verdict.score else model),
         timing=pb.Timing(speculated=verdict.speculated),
     )
+    snr = snr_db(utterance.audio)
+    if snr is not None:
+        event.quality.snr_db = snr
     if not provisional:
         event.timing.hangover_ms = ms_of_samples(bounds.decidable_at - bounds.speech_end)
         if utterance.decision_ms is not None:
@@ -84,6 +89,14 @@ def affect_event(
         event.timing.queue_ms = verdict.queue_ms
     if verdict.score is not None:
         _fill_in(event, verdict.score, embedding=embedding)
+        event.status, detail = standing(
+            verdict.score.model,
+            event.top_label,
+            float(verdict.score.probabilities.max()),
+            snr_db=snr,
+            speech_samples=bounds.speech_samples,
+        )
+        event.status_detail = "; ".join(filter(None, (detail, verdict.score.detail)))
     elif verdict.failure is not None:
         event.status = _FAILURES.get(type(verdict.failure), pb.AFFECT_STATUS_MODEL_ERROR)
         event.status_detail = str(verdict.failure)
@@ -96,21 +109,13 @@ def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
     probabilities = score.probabilities
     for label, probability in zip(model.labels, probabilities.tolist(), strict=True):
         event.emotions.add(label=label, probability=probability)
-    best = int(np.argmax(probabilities))
-    event.top_label = model.labels[best]
+    event.top_label = model.labels[int(np.argmax(probabilities))]
     for name, value in zip(model.dimensions, score.dimensions.tolist(), strict=True):
         setattr(event.dimensions, name, value)
     event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated))
     event.timing.compute_ms = score.compute_ms
     if embedding:
         event.embedding.extend(score.embedding.tolist())
-    least = model.abstain_below.get(event.top_label, 0.0)
-    if probabilities[best] < least:
-        event.status = pb.AFFECT_STATUS_ABSTAINED
-        event.status_detail = f"{event.top_label} is acted on from a probability of {least:.2f}"
-    else:
-        event.status = pb.AFFECT_STATUS_OK
-    event.status_detail = "; ".join(filter(None, (event.status_detail, score.detail)))
 
 
 def uncertainty(probabilities: NDArray[np.floating[Any]], *, calibrated: bool) -> pb.Uncertainty:

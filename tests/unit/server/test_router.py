@@ -21,7 +21,7 @@ from affectstream_server.scoring.scorer import (
     ScoreTooLate,
     checked_score,
 )
-from affectstream_server.settings import SettingsError, load
+from affectstream_server.settings import ScoringSettings, SettingsError, load
 from affectstream_server.stages.decode import Samples
 
 AUDIO = np.ones(16_000, np.int16)
@@ -78,6 +78,16 @@ async def test_name_goes_before_language_and_language_before_the_default() -> No
     assert await answered(router, language="den") == "a-model"
     assert await answered(router, "nobody") == "a-model"  # the configuration's check refuses it
     assert router.names == ("a", "b", "c", "a-model", "b-model", "c-model")
+
+
+async def test_settings_say_which_signal_is_trusted_whichever_model_answers() -> None:
+    both = WithFallback(Named("a", fails=ModelFault("f")), Named("b"))
+    settings = ScoringSettings(min_snr_db=8.0, min_speech_ms=400)
+    told = await Router([both], scoring=settings).open().score("u", AUDIO, 1.0)
+    assert (told.model.min_snr_db, told.model.min_speech_ms) == (8.0, 400)
+    assert told.model.fallback
+    untouched = await Router([both]).open().score("u", AUDIO, 1.0)
+    assert (untouched.model.min_snr_db, untouched.model.min_speech_ms) == (None, 0)
 
 
 def test_trouble_of_the_default_is_the_servers_and_of_another_its_own() -> None:

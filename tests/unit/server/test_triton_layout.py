@@ -31,6 +31,8 @@ CONFIG: dict[str, Any] = {
         "affectstream.version.2": {"string_value": "0.2.0"},
         "affectstream.sha256.2": {"string_value": "abc"},
         "affectstream.abstain_below": {"string_value": '{"happy": 0.5}'},
+        "affectstream.min_snr_db": {"string_value": "6.5"},
+        "affectstream.min_speech_ms": {"string_value": "800"},
         "affectstream.calibrated": {"string_value": "true"},
     },
 }
@@ -79,6 +81,7 @@ def test_the_parameters_of_a_version_are_of_that_version_alone() -> None:
     assert (second.name, second.version, second.digest) == ("some_model", "0.2.0", "abc")
     assert (third.version, third.digest) == ("3", "")
     assert second.abstain_below == {"happy": 0.5}
+    assert (second.min_snr_db, second.min_speech_ms) == (6.5, 800)
     assert second.calibrated
     assert (second.dimensions, second.embedding_size) == (("arousal",), 64)
     assert second.max_samples == BUCKETS_SAMPLES[-1]
@@ -88,6 +91,7 @@ def test_an_engine_needs_no_parameters() -> None:
     model = model_of(ENGINE, "1", EMOTIONS)
     assert model.dimensions == ("valence", "arousal", "dominance")
     assert (model.max_samples, model.calibrated, model.embedding_size) == (480_000, False, 256)
+    assert (model.min_snr_db, model.min_speech_ms) == (None, 0)
 
 
 @pytest.mark.parametrize(

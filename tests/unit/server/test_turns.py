@@ -25,7 +25,7 @@ def final(
     event.audio_start.CopyFrom(duration(round(start_s * SECOND)))
     event.audio_end.CopyFrom(duration(round((start_s + speech_s) * SECOND)))
     event.quality.speech_duration.CopyFrom(duration(round(speech_s * SECOND)))
-    if status in (pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED):
+    if status in (pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED, pb.AFFECT_STATUS_LOW_SNR):
         for label, probability in zip(("calm", "angry"), probabilities, strict=True):
             event.emotions.add(label=label, probability=probability)
         event.uncertainty.entropy = entropy
@@ -65,7 +65,10 @@ def test_what_is_not_acted_on_counts_only_where_there_is_nothing_else() -> None:
     silent = final("c", 4, status=pb.AFFECT_STATUS_INSUFFICIENT_SPEECH)
     assert one_turn(ok, unsure, silent).top_label == "calm"
     assert one_turn(ok, unsure, silent).status == pb.AFFECT_STATUS_OK
-    assert one_turn(unsure, silent).status == pb.AFFECT_STATUS_ABSTAINED
+    noisy = final("d", 6, (0.3, 0.7), status=pb.AFFECT_STATUS_LOW_SNR)
+    assert one_turn(unsure, silent, noisy).status == pb.AFFECT_STATUS_ABSTAINED
+    assert one_turn(silent, noisy).status == pb.AFFECT_STATUS_LOW_SNR
+    assert one_turn(silent, noisy).top_label == "angry"
     assert one_turn(unsure, silent).top_label == "angry"
     alone = one_turn(silent)
     assert alone.status == pb.AFFECT_STATUS_INSUFFICIENT_SPEECH
