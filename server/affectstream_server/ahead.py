@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from affectstream_server.channel import Channel
+from affectstream_server.scoring.load import Share
 from affectstream_server.settings import ScoringSettings
-from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.stages.segment import Ended, Segmenter
 from affectstream_server.timeline import samples_of_ms
 
@@ -19,10 +20,10 @@ from affectstream_server.timeline import samples_of_ms
 class ScoringAhead:
     """Looks at a stream's open utterances after each block."""
 
-    def __init__(self, settings: ScoringSettings, load: Load, scoring: ScoringQueue) -> None:
+    def __init__(self, settings: ScoringSettings, share: Share, scoring: ScoringQueue) -> None:
         self._speculate = settings.speculate
         self._interval = samples_of_ms(settings.speculate_every_ms)
-        self._load = load
+        self._share = share
         self._scoring = scoring
         self.provisional_interval = 0
         """Samples at 16 kHz between provisional events; 0: none are asked for."""
@@ -35,7 +36,7 @@ class ScoringAhead:
             if silence is None:
                 scoring.speech_went_on(channel.index, provisional=self.provisional_interval > 0)
             return
-        if not self._load.has_room:
+        if not self._share.has_room:
             return
         since_last = segmenter.position - channel.scored_until
         if silence is not None:

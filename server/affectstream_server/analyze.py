@@ -17,6 +17,7 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
+from affectstream_server.scoring.load import Load, Share
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.session import going_away
 from affectstream_server.settings import Settings
@@ -31,11 +32,13 @@ from affectstream_server.stages.receive import (
     refused_role,
     role_refusal,
 )
-from affectstream_server.stages.score import Load, score_utterance
+from affectstream_server.stages.score import score_utterance
 from affectstream_server.stages.segment import Ended, Trigger
 from affectstream_server.timeline import ms_of_samples, samples_of_ms
 from affectstream_server.utterance import Utterance
 
+_STREAM: Final = "analyses"
+"""All analyses of a tenant wait as one stream of it."""
 _MAX_SAMPLES: Final = samples_of_ms(LIMITS.analyze_ms)
 
 
@@ -72,14 +75,14 @@ class Analyzer:
         self,
         request: pb.AnalyzeUtteranceRequest,
         remaining_s: float | None,
-        identity: Identity,  # noqa: ARG002 - of admission by tenant
+        identity: Identity,
     ) -> pb.AnalyzeUtteranceResponse:
         """Answer a call that its caller awaits for ``remaining_s``; None: for ever. Raises `ServiceError`."""
         route = self._admit()
         self.in_flight += 1
         self._idle.clear()
         try:
-            return await self._answer(request, route, remaining_s)
+            return await self._answer(request, route, remaining_s, self._load.share(identity.tenant, _STREAM))
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -101,7 +104,7 @@ class Analyzer:
         return self._router.open()
 
     async def _answer(
-        self, request: pb.AnalyzeUtteranceRequest, route: Route, remaining_s: float | None
+        self, request: pb.AnalyzeUtteranceRequest, route: Route, remaining_s: float | None, share: Share
     ) -> pb.AnalyzeUtteranceResponse:
         loop = asyncio.get_running_loop()
         wait_s = self._settings.scoring.deadline_ms / 1_000
@@ -118,7 +121,8 @@ class Analyzer:
             )
             verdict = Verdict(utterance, None, short, time.perf_counter())
         else:
-            verdict = await score_utterance(route, self._load, utterance, max(0.0, until - loop.time()))
+            with share.ticket(urgent=True) as ticket:
+                verdict = await score_utterance(route, utterance, max(0.0, until - loop.time()), ticket)
         event = affect_event(verdict, route.model, embedding=asked.embedding)
         event.timing.ClearField("hangover_ms")
         return pb.AnalyzeUtteranceResponse(event=event)

@@ -16,6 +16,7 @@ looks at them in one batch; everything after it runs from there.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import deque
@@ -25,11 +26,11 @@ from affectstream_server.analyze import Analyzer
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
+from affectstream_server.scoring.load import Load, Share
 from affectstream_server.scoring.router import Router
 from affectstream_server.session import Session, going_away
 from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
-from affectstream_server.stages.score import Load
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Pipeline:
         self.router = router
         self.load = Load(settings.scoring.optional_below)
         self.analyzer = Analyzer(settings, router, self.load)
+        self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: deque[tuple[Session, Channel]] = deque()
         self._tick_planned = False
@@ -115,6 +117,10 @@ class Pipeline:
                 await asyncio.gather(self._empty.wait(), self.analyzer.drain())
         except TimeoutError:
             _log.warning("drain: %d streams did not end in time and are dropped", len(self._sessions))
+
+    def share(self, identity: Identity) -> Share:
+        """A new stream's part in the scorers' work."""
+        return self.load.share(identity.tenant, next(self._opened))
 
     # -- what a session asks of the detector -------------------------------------------------------
 

@@ -20,6 +20,7 @@ from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
 from affectstream_server.errors import InvalidRequest, LimitReached, ServiceError, Unavailable
+from affectstream_server.scoring.load import Share
 from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
@@ -27,7 +28,6 @@ from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.opus import Corrupt, Hole, Part, Unpacker, unpacker
 from affectstream_server.stages.receive import Order, StreamConfig, check_language, read_config
-from affectstream_server.stages.score import Load
 from affectstream_server.stages.segment import Segmenter, Trigger
 from affectstream_server.timeline import from_rate, samples_of_ms, to_rate
 from affectstream_server.turns import Turns
@@ -48,7 +48,9 @@ _CLOSE_REASONS: Final = {
 class Detection(Protocol):
     """What a session asks of the pipeline."""
 
-    load: Load
+    def share(self, identity: Identity) -> Share:
+        """A new stream's part in the scorers' work."""
+        ...
 
     def open_slot(self) -> int:
         """A place in the detector."""
@@ -97,16 +99,17 @@ class Session:
         """Position after the newest audio, in samples at the declared rate."""
         self.channels: tuple[Channel, ...] = ()
         self.events = EventQueue(self.session_id, _EPOCH)
+        share = detection.share(identity)
         self.voice = Voice(
             scorer,
-            detection.load,
+            share,
             self.events,
             deadline_ms=settings.scoring.deadline_ms,
             delivered=self._delivered,
             failed=self.interrupt,
         )
         self.events.on_relief = self._make_room
-        self._ahead = ScoringAhead(settings.scoring, detection.load, self.voice.scoring)
+        self._ahead = ScoringAhead(settings.scoring, share, self.voice.scoring)
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
         self.waiting_since: float | None = None

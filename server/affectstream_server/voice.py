@@ -8,11 +8,12 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
 from affectstream_server.errors import LimitReached, ServiceError
+from affectstream_server.scoring.load import Share
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.stages.decide import ConsentWithheld, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
-from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.stages.segment import Ended
 from affectstream_server.summary import Summary
 from affectstream_server.timeline import ms_of_samples
@@ -32,7 +33,7 @@ class Voice:
     def __init__(
         self,
         scorer: Route,
-        load: Load,
+        share: Share,
         events: EventQueue,
         *,
         deadline_ms: int,
@@ -48,7 +49,7 @@ class Voice:
         self.turns = Turns()
         self.scoring = ScoringQueue(
             scorer,
-            load,
+            share,
             deadline_ms=deadline_ms,
             deliver=self._deliver,
             deliver_provisional=self._deliver_provisional,

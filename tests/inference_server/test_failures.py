@@ -110,7 +110,7 @@ async def test_killed_with_requests_on_the_way(own_triton: Triton, figure: Calla
         assert all(isinstance(answer, ScoringError) for answer in failed)
         assert 0 < len(failed) < 100
         assert scorer.counts["retried"] <= 20  # a tenth of the calls, and ten
-        assert scorer._pending == 0
+        assert scorer._gate.held == 0
     figure(f"SIGKILL with {len(failed)} requests on the way: all answered within {took_s * 1_000:.0f} ms")
 
 

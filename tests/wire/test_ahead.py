@@ -13,6 +13,7 @@ import pytest
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.scoring.embedded import EmbeddedScorer
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import Score
 from affectstream_server.stages.decode import Samples
 from tests.support.speech import sample_talk, talks
@@ -110,9 +111,11 @@ async def test_a_score_that_is_late_for_its_endpoint_is_waited_for(
         plain = finals(await stream_talk(server.address, sample_talk()))
     score = EmbeddedScorer.score
 
-    async def late(self: EmbeddedScorer, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+    async def late(
+        self: EmbeddedScorer, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket
+    ) -> Score:
         await asyncio.sleep(0.05)
-        return await score(self, utterance_id, audio, timeout_s)
+        return await score(self, utterance_id, audio, timeout_s, ticket)
 
     monkeypatch.setattr(EmbeddedScorer, "score", late)
     async with running_server() as server:

@@ -93,7 +93,7 @@ async def test_short_speech_is_declared_and_not_scored() -> None:
 
 async def test_late_score_is_said_to_be_late() -> None:
     async with running_server({"scoring": {"deadline_ms": 10}}) as server:
-        pool = server.pipeline.router.default._pool  # type: ignore[attr-defined] # keep its one thread busy
+        pool = server.pipeline.router.default._pool._threads  # type: ignore[attr-defined] # keep its one thread busy
         busy = [pool.submit(__import__("time").sleep, 0.5) for _ in range(4)]
         events = await stream_talk(server.address, sample_talk()[: 16_000 * 8])
         assert {a.status for a in of_kind(events, "affect")} == {pb.AFFECT_STATUS_DEADLINE_EXCEEDED}
@@ -104,7 +104,7 @@ async def test_late_score_is_said_to_be_late() -> None:
 
 async def test_full_queue_is_said_to_be_full() -> None:
     async with running_server({"scoring": {"max_pending": 1}}) as server:
-        pool = server.pipeline.router.default._pool  # type: ignore[attr-defined] # keep its one thread busy
+        pool = server.pipeline.router.default._pool._threads  # type: ignore[attr-defined] # keep its one thread busy
         pool.submit(__import__("time").sleep, 1.0)
         talk = sample_talk()[: 16_000 * 10]
         both = await asyncio.gather(stream_talk(server.address, talk), stream_talk(server.address, talk))

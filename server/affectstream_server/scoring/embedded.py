@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 import tomllib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -25,11 +23,12 @@ from affectstream.contract import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
 )
+from affectstream_server.scoring.load import Ticket
+from affectstream_server.scoring.pool import FairPool
 from affectstream_server.scoring.scorer import (
     ModelFault,
     ModelInfo,
     Score,
-    ScorerOverloaded,
     ScoreTooLate,
     checked_score,
 )
@@ -59,9 +58,7 @@ class EmbeddedScorer:
         except Exception as error:
             raise ModelRejected(f"{path}: not a model that onnxruntime can load") from error
         self.model = _describe(path, self._session, hashlib.sha256(content).hexdigest())
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
-        self._max_pending = max_pending
-        self._pending = 0
+        self._pool: FairPool[Score] = FairPool(threads, max_pending)
 
     @property
     def name(self) -> str:
@@ -74,27 +71,25 @@ class EmbeddedScorer:
     def start(self, changed: Callable[[], None]) -> None:
         """Nothing to do: it was ready when it was made."""
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:  # noqa: ARG002 - the protocol's
-        if self._pending >= self._max_pending:
-            raise ScorerOverloaded(f"{self._pending} utterances are waiting, at most {self._max_pending} may")
+    async def score(
+        self,
+        utterance_id: str,  # noqa: ARG002 - the protocol's
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket | None = None,
+    ) -> Score:
         if not 0 < len(audio) <= self.model.max_samples:
             raise ModelFault(f"{len(audio)} samples, expected 1 to {self.model.max_samples}")
-        self._pending += 1
         asked = time.perf_counter()
-        job = asyncio.get_running_loop().run_in_executor(self._pool, self._run, audio, asked)
-        job.add_done_callback(self._job_done)
         try:
-            return await asyncio.wait_for(job, timeout_s)
+            return await self._pool.run(
+                ticket or Ticket(), len(audio), timeout_s, lambda: self._run(audio, asked)
+            )
         except TimeoutError:
             raise ScoreTooLate(f"no score within {timeout_s * 1_000:.0f} ms") from None
 
-    def _job_done(self, job: asyncio.Future[Score]) -> None:
-        self._pending -= 1
-        if not job.cancelled():
-            job.exception()
-
     async def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _run(self, audio: Samples, asked: float) -> Score:
         started = time.perf_counter()

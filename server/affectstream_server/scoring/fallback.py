@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import (
     ModelInfo,
     Score,
@@ -55,19 +56,21 @@ class WithFallback:
         self._first.start(changed)
         self._second.start(changed)
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+    async def score(
+        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+    ) -> Score:
         until = asyncio.get_running_loop().time() + timeout_s
         try:
             if self._first.trouble:
                 raise ScorerUnavailable("the model is not ready; the server's log says why")
-            return await self._first.score(utterance_id, audio, _FIRST_SHARE * timeout_s)
+            return await self._first.score(utterance_id, audio, _FIRST_SHARE * timeout_s, ticket)
         except ScorerOverloaded:
             raise
         except ScoringError as error:
             _log.info("utterance %s falls back: %s", utterance_id, error)
             self.counts["fell_back"] += 1
             left = until - asyncio.get_running_loop().time()
-            score = await self._second.score(utterance_id, audio, left)
+            score = await self._second.score(utterance_id, audio, left, ticket)
             return replace(score, model=self._model, detail=f"the fallback model answered: {error}")
 
     async def close(self) -> None:

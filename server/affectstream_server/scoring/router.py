@@ -9,6 +9,7 @@ from pathlib import Path
 from affectstream_server.errors import Unavailable
 from affectstream_server.scoring.embedded import BUNDLED, EmbeddedScorer, ModelRejected
 from affectstream_server.scoring.fallback import WithFallback
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import (
     ModelInfo,
     Score,
@@ -118,8 +119,10 @@ class Route:
                 raise not_ready()
             self._scorer = found
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
-        score = await self._scorer.score(utterance_id, audio, timeout_s)
+    async def score(
+        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+    ) -> Score:
+        score = await self._scorer.score(utterance_id, audio, timeout_s, ticket)
         overrides = self._router.overrides
         return replace(score, model=replace(score.model, **overrides)) if overrides else score  # type: ignore[arg-type]
 

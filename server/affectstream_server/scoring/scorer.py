@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.stages.decode import Samples
 
 
@@ -83,8 +84,13 @@ class Scorer(Protocol):
         """The model. Raises `ScorerUnavailable` while it is not known yet."""
         ...
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
-        """Score int16 ``[n]`` at 16 kHz. Raises `ScoringError`. Cancelling gives the place back."""
+    async def score(
+        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+    ) -> Score:
+        """Score int16 ``[n]`` at 16 kHz. Raises `ScoringError`. Cancelling gives the place back.
+
+        Where several wait, ``ticket`` says whose turn it is; without one it is nobody's.
+        """
         ...
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from affectstream_server.scoring.breaker import Breaker, RetryBudget
+from affectstream_server.scoring.gate import Gate
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import (
     ModelFault,
     ModelInfo,
@@ -61,9 +63,7 @@ class TritonScorer:
         )
         self._breaker = Breaker()
         self._budget = RetryBudget(settings.retry_share)
-        self._slots = asyncio.Semaphore(settings.max_in_flight)
-        self._max_pending = max_pending
-        self._pending = 0
+        self._gate = Gate(settings.max_in_flight, max_pending)
         self._known: ModelInfo | None = None
         self._task: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
@@ -92,26 +92,19 @@ class TritonScorer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
-        if self._pending >= self._max_pending:
-            raise ScorerOverloaded(f"{self._pending} utterances are waiting, at most {self._max_pending} may")
+    async def score(
+        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+    ) -> Score:
         asked = time.perf_counter()
-        self._pending += 1
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._slots.acquire()
-            try:
+            async with self._gate.place(ticket or Ticket(), len(audio), timeout_s):
                 return await self._admitted(utterance_id, audio, asked, asked + timeout_s)
-            finally:
-                self._slots.release()
         except (TimeoutError, TimedOut):
             self.counts["too_late"] += 1
             raise ScoreTooLate(f"no score within {timeout_s * 1_000:.0f} ms") from None
         except QueueFull:
             self.counts["overloaded"] += 1
             raise ScorerOverloaded("the inference server's queue is full") from None
-        finally:
-            self._pending -= 1
 
     async def _admitted(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
         """One utterance past the breaker, which learns of the outcome."""

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from affectstream_server.scoring.load import Share, Ticket
 from affectstream_server.scoring.scorer import ModelFault, Scorer, ScoringError
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.utterance import Utterance
@@ -22,24 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Load:
-    """Scores asked for and not answered, over all streams. Work that may be dropped waits for room."""
-
-    optional_below: int
-    """Scores in flight from which no provisional or speculative one is begun."""
-    in_flight: int = 0
-
-    @property
-    def has_room(self) -> bool:
-        return self.in_flight < self.optional_below
-
-
-@dataclass(slots=True)
 class _Ahead:
     """A score that was begun before the endpoint."""
 
     utterance: Utterance
     task: asyncio.Task[Verdict]
+    ticket: Ticket
 
 
 class ScoringQueue:
@@ -52,14 +41,14 @@ class ScoringQueue:
     def __init__(
         self,
         scorer: Scorer,
-        load: Load,
+        share: Share,
         *,
         deadline_ms: int,
         deliver: Callable[[Verdict], None],
         deliver_provisional: Callable[[Verdict, str], None],
     ) -> None:
         self._scorer = scorer
-        self._load = load
+        self._share = share
         self._deadline_s = deadline_ms / 1_000
         self._deliver = deliver
         self._deliver_provisional = deliver_provisional
@@ -99,6 +88,8 @@ class ScoringQueue:
             job = loop.create_future()
             job.set_result(_as_final(ahead.task.result(), utterance))
         else:
+            if ahead is not None:
+                ahead.ticket.hasten()
             job = loop.create_task(self._final(utterance, ahead))
         self._jobs.append((utterance, job))
         if job.done():
@@ -108,8 +99,7 @@ class ScoringQueue:
 
     def speculate(self, utterance: Utterance) -> None:
         """Begin to score an utterance whose endpoint is not declared yet. One a channel."""
-        task = asyncio.get_running_loop().create_task(self._score(utterance, self._deadline_s))
-        self._ahead[utterance.channel] = _Ahead(utterance, task)
+        self._ahead[utterance.channel] = self._begin(utterance)
 
     def is_ahead(self, channel: int) -> bool:
         """A speculative score of this channel was begun and may still be used."""
@@ -126,8 +116,7 @@ class ScoringQueue:
 
     def score_so_far(self, utterance: Utterance) -> None:
         """Score an open utterance as far as it was heard, for a provisional event. One a channel."""
-        task = asyncio.get_running_loop().create_task(self._score(utterance, self._deadline_s))
-        self._send_provisional(task, utterance.channel, "INTERVAL")
+        self._send_provisional(self._begin(utterance).task, utterance.channel, "INTERVAL")
 
     def close(self) -> None:
         """Cancel what was not delivered."""
@@ -189,30 +178,33 @@ class ScoringQueue:
                 return Verdict(utterance, None, verdict.failure, time.perf_counter())
         else:
             left_s = self._deadline_s
-        verdict = await self._score(utterance, left_s)
+        with self._share.ticket(urgent=True) as ticket:
+            verdict = await score_utterance(self._scorer, utterance, left_s, ticket)
         if verdict.score is None:
             return verdict
         queue_ms = max(0.0, (verdict.scored_at - declared) * 1_000 - verdict.score.compute_ms)
         return Verdict(utterance, verdict.score, None, verdict.scored_at, queue_ms=queue_ms)
 
-    async def _score(self, utterance: Utterance, timeout_s: float) -> Verdict:
-        return await score_utterance(self._scorer, self._load, utterance, timeout_s)
+    def _begin(self, utterance: Utterance) -> _Ahead:
+        """Begin to score an open utterance. It counts at once, and until it is over."""
+        ticket = self._share.ticket(urgent=False)
+        scoring = score_utterance(self._scorer, utterance, self._deadline_s, ticket)
+        task = asyncio.get_running_loop().create_task(scoring)
+        task.add_done_callback(lambda _: ticket.leave())
+        return _Ahead(utterance, task, ticket)
 
 
-async def score_utterance(scorer: Scorer, load: Load, utterance: Utterance, timeout_s: float) -> Verdict:
+async def score_utterance(scorer: Scorer, utterance: Utterance, timeout_s: float, ticket: Ticket) -> Verdict:
     """Ask the model about one utterance; whatever goes wrong is the verdict's failure."""
-    load.in_flight += 1
     failure: ScoringError
     try:
-        score = await scorer.score(utterance.utterance_id, utterance.audio, timeout_s)
+        score = await scorer.score(utterance.utterance_id, utterance.audio, timeout_s, ticket)
         return Verdict(utterance, score, None, time.perf_counter())
     except ScoringError as error:
         failure = error
     except Exception:  # noqa: BLE001 - one utterance's failure must not end its stream
         _log.exception("scoring failed: utterance %s", utterance.utterance_id)
         failure = ModelFault("the model could not be asked")
-    finally:
-        load.in_flight -= 1
     return Verdict(utterance, None, failure, time.perf_counter())
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from affectstream_server.errors import Unavailable
 from affectstream_server.scoring.fallback import WithFallback
+from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.router import Router
 from affectstream_server.scoring.scorer import (
     ModelFault,
@@ -49,7 +50,13 @@ class Named:
     def start(self, changed: Callable[[], None]) -> None:
         changed()
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:  # noqa: ARG002
+    async def score(
+        self,
+        utterance_id: str,  # noqa: ARG002
+        audio: Samples,  # noqa: ARG002
+        timeout_s: float,
+        ticket: Ticket | None = None,  # noqa: ARG002
+    ) -> Score:
         self.timeouts.append(timeout_s)
         await asyncio.sleep(self.wait_s)
         if self.fails is not None:

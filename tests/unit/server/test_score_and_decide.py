@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.scorer import (
     ModelFault,
     ModelInfo,
@@ -22,7 +23,7 @@ from affectstream_server.scoring.scorer import (
 )
 from affectstream_server.stages.decide import TooShort, Verdict, affect_event
 from affectstream_server.stages.decode import Samples
-from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.stages.segment import Ended, Trigger
 from affectstream_server.utterance import Utterance
 
@@ -77,7 +78,13 @@ class ScriptedScorer:
         self.asked: list[str] = []
         self.cancelled: list[str] = []
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:
+    async def score(
+        self,
+        utterance_id: str,
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket | None = None,  # noqa: ARG002
+    ) -> Score:
         assert audio.dtype == np.int16
         assert 0.5 < timeout_s <= 1.0, "what is left of the deadline"
         self.asked.append(utterance_id)
@@ -97,7 +104,7 @@ class ScriptedScorer:
 
 def queue(scorer: ScriptedScorer, deliver: Callable[[Verdict], None]) -> ScoringQueue:
     return ScoringQueue(
-        scorer, Load(4), deadline_ms=1_000, deliver=deliver, deliver_provisional=lambda *_: None
+        scorer, Load(4).share(), deadline_ms=1_000, deliver=deliver, deliver_provisional=lambda *_: None
     )
 
 
@@ -208,7 +215,7 @@ async def test_speech_that_goes_on_drops_the_score_or_makes_it_provisional() -> 
     scorer = ScriptedScorer({"u0": (0.005, score([1, 0, 0, 0]))})
     scoring = ScoringQueue(
         scorer,
-        Load(4),
+        Load(4).share(),
         deadline_ms=1_000,
         deliver=lambda _: None,
         deliver_provisional=lambda _, trigger: provisional.append(trigger),
@@ -230,7 +237,7 @@ async def test_speech_that_goes_on_drops_the_score_or_makes_it_provisional() -> 
 
 
 async def test_load_counts_what_is_in_flight() -> None:
-    load = Load(1)
+    load = Load(1).share()
     scorer = ScriptedScorer({"u0": (0.01, score([1, 0, 0, 0]))})
     scoring = ScoringQueue(
         scorer, load, deadline_ms=1_000, deliver=lambda _: None, deliver_provisional=lambda *_: None

@@ -6,10 +6,11 @@ import asyncio
 
 import numpy as np
 
+from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.scorer import ModelFault, ModelInfo, Score, ScorerUnavailable, checked_score
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.stages.decode import Samples
-from affectstream_server.stages.score import Load, ScoringQueue
+from affectstream_server.stages.score import ScoringQueue
 from tests.unit.server.test_score_and_decide import MODEL, utterance
 
 
@@ -22,7 +23,13 @@ class FailsFirst:
         self.wait_s = wait_s
         self.timeouts: list[float] = []
 
-    async def score(self, utterance_id: str, audio: Samples, timeout_s: float) -> Score:  # noqa: ARG002
+    async def score(
+        self,
+        utterance_id: str,  # noqa: ARG002
+        audio: Samples,  # noqa: ARG002
+        timeout_s: float,
+        ticket: Ticket | None = None,  # noqa: ARG002
+    ) -> Score:
         self.timeouts.append(timeout_s)
         if len(self.timeouts) == 1:
             await asyncio.sleep(self.wait_s)
@@ -38,7 +45,7 @@ async def verdict_of(scorer: FailsFirst) -> Verdict:
     verdicts: list[Verdict] = []
     queue = ScoringQueue(
         scorer,
-        Load(optional_below=8),
+        Load(optional_below=8).share(),
         deadline_ms=200,
         deliver=verdicts.append,
         deliver_provisional=lambda *_: None,
