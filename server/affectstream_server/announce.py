@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.info import limits_message
 from affectstream_server.scoring.scorer import ModelInfo
@@ -15,10 +13,11 @@ from affectstream_server.utterance import Opened, Utterance
 
 
 def session_started(
-    config: StreamConfig, settings: Settings, model: ModelInfo, epoch: int
+    config: StreamConfig, settings: Settings, model: ModelInfo, epoch: int, began_ns: int
 ) -> pb.SessionEvent:
-    """The first event: every default filled in."""
+    """The first event of a stream: every default filled in. ``began_ns``: the clock at position 0."""
     started = pb.SessionStarted(
+        resumed=epoch > 1,
         session_epoch=epoch,
         audio=config.format.message(),
         channels=config.channels,
@@ -29,7 +28,7 @@ def session_started(
         labels=config.labels,
     )
     started.endpointing.mode = config.mode
-    started.time_origin.FromNanoseconds(time.time_ns())
+    started.time_origin.FromNanoseconds(began_ns)
     return pb.SessionEvent(session_started=started)
 
 

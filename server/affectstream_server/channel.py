@@ -116,6 +116,12 @@ class Channel:
         self._buffer.drop_before(segmenter.keep_from)
         return decided
 
+    def change_decoder(self, decoder: Decoder) -> None:
+        """What comes next is of another format, and follows what came before."""
+        self._buffer.append(self._decoder.finish())
+        self._clipped_before -= self._decoder.clipped_samples
+        self._decoder = decoder
+
     def skip_to(self, position: int) -> None:
         """Audio up to ``position`` does not exist. Everything before was decided and no utterance is open."""
         self._ended = False

@@ -8,6 +8,7 @@ says why, and the stream goes on.
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, NotServed
+from affectstream_server.hearing import Hearing
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import from_rate
@@ -24,11 +26,15 @@ from affectstream_server.utterance import Opened, Utterance
 
 MOST_WAITING: Final = 64
 """Controls of a stream that may wait for their audio."""
+MOST_REMEMBERED: Final = 256
+"""Ids of controls that are known again where another stream sends them once more."""
 
 
 class Host(Protocol):
     """What a control may touch: its session."""
 
+    @property
+    def hearing(self) -> Hearing: ...
     @property
     def frames(self) -> int: ...
     @property
@@ -72,7 +78,7 @@ class _NoEffect(Exception):
         self.code, self.value, self.limit = code, value, limit
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(slots=True, order=True)
 class _Waiting:
     position: int
     number: int
@@ -86,11 +92,28 @@ class Controls:
         self._host = host
         self._waiting: list[_Waiting] = []
         self._count = 0
+        self._taken: deque[str] = deque(maxlen=MOST_REMEMBERED)
+        self._before: frozenset[str] = frozenset()
+
+    def next_stream(self, rate_hz: int, next_rate_hz: int) -> None:
+        """Another stream continues the session: what the one before sent is not taken again."""
+        self._before = frozenset(self._taken)
+        for waiting in self._waiting:
+            waiting.position = waiting.position * next_rate_hz // rate_hz
 
     def take(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
         kind = _checked(control)
         host = self._host
+        if control.control_id:
+            if control.control_id in self._before:
+                self._before -= {control.control_id}
+                return
+            self._taken.append(control.control_id)
+        if host.hearing.ended:
+            raise InvalidRequest(
+                "request", "control", "nothing after control.end_of_audio", reason="MESSAGE_AFTER_END"
+            )
         if kind == "consent_withdrawn":
             self._apply(control, kind)  # at once: what is not sent yet must not be sent
             return

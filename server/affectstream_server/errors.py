@@ -4,7 +4,10 @@ ServiceError
 ├── InvalidRequest      INVALID_ARGUMENT: a field, its value and the limit it broke
 ├── NotServed           UNIMPLEMENTED: asked for, known, and not on at this server
 ├── LimitReached        RESOURCE_EXHAUSTED: admission, message size, a reader that is too slow
-├── Refused             FAILED_PRECONDITION: consent or role
+├── Refused             FAILED_PRECONDITION: consent, role, or a session that others continued
+├── NotFound            NOT_FOUND: no such session for this caller
+├── AlreadyExists       ALREADY_EXISTS: the session's id is taken
+├── Superseded          ABORTED: another stream continued the session
 ├── Unavailable         UNAVAILABLE: starting, draining, or without a model
 └── InternalFault       INTERNAL: our own fault; the cause is logged, never sent
 
@@ -77,9 +80,30 @@ class LimitReached(ServiceError):
 
 
 class Refused(ServiceError):
-    """Consent is missing or the role may not be analysed."""
+    """Consent is missing, the role may not be analysed, or others went on with the session."""
 
     status = "FAILED_PRECONDITION"
+
+
+class NotFound(ServiceError):
+    """There is none, or none that this caller may know of."""
+
+    status = "NOT_FOUND"
+
+
+class AlreadyExists(ServiceError):
+    """A name that is taken."""
+
+    status = "ALREADY_EXISTS"
+
+
+class Superseded(ServiceError):
+    """Another stream took over."""
+
+    status = "ABORTED"
+
+    def __init__(self) -> None:
+        super().__init__("another stream continued this session", reason="SUPERSEDED")
 
 
 class Unavailable(ServiceError):

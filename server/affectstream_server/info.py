@@ -30,6 +30,7 @@ FEATURES: Final = (
     pb.FEATURE_PROVISIONAL,
     pb.FEATURE_CALLER_ENDPOINTING,
     pb.FEATURE_ADAPTIVE_HANGOVER,
+    pb.FEATURE_RESUME,
 )
 
 _LIMITS: Final = (
@@ -45,6 +46,7 @@ _LIMITS: Final = (
     ("unread_audio_ms", "ms", "", True),
     ("event_queue_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("slow_reader_ms", "ms", "RESOURCE_EXHAUSTED", False),
+    ("replay_bytes", "bytes", "", True),
     ("min_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
     ("max_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
     ("max_channels", "count", "INVALID_ARGUMENT", False),
@@ -69,6 +71,19 @@ def limits_message(settings: Settings) -> pb.Limits:
             status="RESOURCE_EXHAUSTED",
         )
     )
+    for name, seconds, survives in (
+        ("stream_age_ms", settings.server.stream_age_s, True),
+        ("resume_ms", settings.server.resume_s, False),
+    ):
+        limits.append(
+            pb.Limit(
+                name=name,
+                value=round(seconds * 1_000),
+                unit="ms",
+                status="UNAVAILABLE" if survives else "NOT_FOUND",
+                session_survives=survives,
+            )
+        )
     return pb.Limits(limits=limits)
 
 

@@ -25,12 +25,14 @@ from typing import Final
 from affectstream_server.analyze import Analyzer
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
-from affectstream_server.errors import InternalFault, LimitReached
+from affectstream_server.errors import InternalFault
 from affectstream_server.scoring.load import Load, Share
-from affectstream_server.scoring.router import Router
-from affectstream_server.session import Session, going_away
+from affectstream_server.scoring.router import Router, not_ready
+from affectstream_server.session import Session
+from affectstream_server.sessions import Sessions
 from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
+from affectstream_server.stream import Stream
 
 _log = logging.getLogger(__name__)
 
@@ -52,63 +54,43 @@ class Pipeline:
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: deque[tuple[Session, Channel]] = deque()
         self._tick_planned = False
-        self._sessions: set[Session] = set()
+        self.sessions = Sessions(settings, router, self, release=self._release)
         self._empty = asyncio.Event()
-        self._draining: float | None = None
         self._clock: asyncio.Task[None] | None = None
 
     @property
     def streams(self) -> int:
-        """Sessions that are open."""
-        return len(self._sessions)
+        """Calls that are open."""
+        return self.sessions.streams
 
     def start(self) -> None:
         """Begin to watch the clock."""
         self._clock = asyncio.get_running_loop().create_task(self._watch_clock())
 
     async def close(self) -> None:
-        """Stop. Every session must be closed."""
+        """Stop. Every stream must be closed."""
+        self.sessions.close_lost()
         if self._clock is not None:
             self._clock.cancel()
             await asyncio.gather(self._clock, return_exceptions=True)
         await self.router.close()
 
-    def open_session(self, identity: Identity) -> Session:
-        """Admit a stream. Raises `Unavailable` while draining or not ready, `LimitReached` when full."""
-        if self._draining is not None:
-            raise going_away()
-        limit = self.settings.server.max_streams
-        if len(self._sessions) >= limit:
-            raise LimitReached(
-                f"{limit} streams are open, the most that are served at once",
-                reason="TOO_MANY_STREAMS",
-                field="streams",
-                value=len(self._sessions),
-                limit=limit,
-                retry_after_s=1.0,
-            )
-        session = Session(self.settings, self.router.open(), self, identity)
-        self._sessions.add(session)
-        return session
+    def open_stream(self, identity: Identity) -> Stream:
+        """Admit a call. Raises `Unavailable` while draining or not ready, `LimitReached` when full."""
+        if not self.sessions.draining and self.router.trouble:
+            raise not_ready()
+        return self.sessions.open_stream(identity)
 
-    def close_session(self, session: Session) -> None:
-        """The stream is over; what it holds is given back."""
-        session.abandon()
-        self._sessions.discard(session)
-        if not self._sessions:
+    def close_stream(self, stream: Stream) -> None:
+        """The call is over; what it holds is given back."""
+        self.sessions.close_stream(stream)
+        if not self.streams:
             self._empty.set()
-        if any(channel.queued for channel in session.channels):
-            self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
-        for channel in session.channels:
-            if channel.slot is not None:
-                self._detector.close(channel.slot)
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls, let open utterances end, and return when none is left."""
-        self._draining = time.monotonic() + grace_s
-        for session in tuple(self._sessions):
-            session.drain(grace_s)
-        if self._sessions:
+        self.sessions.drain(grace_s)
+        if self.streams:
             self._empty.clear()
         else:
             self._empty.set()
@@ -116,7 +98,16 @@ class Pipeline:
             async with asyncio.timeout(grace_s + _DRAIN_EXTRA_S):
                 await asyncio.gather(self._empty.wait(), self.analyzer.drain())
         except TimeoutError:
-            _log.warning("drain: %d streams did not end in time and are dropped", len(self._sessions))
+            _log.warning("drain: %d streams did not end in time and are dropped", self.streams)
+
+    def _release(self, session: Session) -> None:
+        """A session is over: its places in the detector are free."""
+        if any(channel.queued for channel in session.channels):
+            self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
+        for channel in session.channels:
+            if channel.slot is not None:
+                self._detector.close(channel.slot)
+                channel.slot = None
 
     def share(self, identity: Identity) -> Share:
         """A new stream's part in the scorers' work."""
@@ -184,7 +175,8 @@ class Pipeline:
         while True:
             await asyncio.sleep(_CLOCK_S)
             now = time.monotonic()
-            for session in tuple(self._sessions):
+            self.sessions.check_clock(now)
+            for session in self.sessions:
                 try:
                     session.check_clock(now)
                 except Exception:  # noqa: BLE001 - one session's fault must not stop the clock of the others

@@ -1,7 +1,8 @@
-"""One session on one stream: what it hears, what it says, and how it ends.
+"""One session: what it hears, what it says, and how it ends.
 
-A session knows nothing of gRPC. Its edge feeds `receive` with messages, awaits `room` between them,
-and runs `events.write_all`; the pipeline calls `decided` for each detected block.
+A session outlives the stream that brings its audio, where the caller asked for that. It knows nothing of
+gRPC: its stream feeds it, its edge writes `events`, and the pipeline calls `decided` for each detected
+block.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.ahead import ScoringAhead
-from affectstream_server.announce import gap, session_closing, session_started
+from affectstream_server.announce import session_closing, session_started
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
-from affectstream_server.errors import InvalidRequest, LimitReached, ServiceError, Unavailable
+from affectstream_server.errors import ServiceError, Superseded, Unavailable
+from affectstream_server.hearing import Hearing
+from affectstream_server.resume import ResumeKey
 from affectstream_server.scoring.load import Share
 from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
-from affectstream_server.stages.decode import Decoder
+from affectstream_server.stages.decode import AudioFormat, Decoder
 from affectstream_server.stages.emit import EventQueue
-from affectstream_server.stages.opus import Corrupt, Hole, Part, Unpacker, unpacker
-from affectstream_server.stages.receive import Order, StreamConfig, check_language, read_config
+from affectstream_server.stages.receive import StreamConfig, check_language, read_config
 from affectstream_server.stages.segment import Segmenter, Trigger
-from affectstream_server.timeline import from_rate, samples_of_ms, to_rate
+from affectstream_server.timeline import samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
 from affectstream_server.voice import Voice
@@ -37,9 +40,11 @@ from affectstream_server.voice import Voice
 _BACKLOG_SAMPLES: Final = LIMITS.unread_audio_ms * SAMPLE_RATE_HZ // 1_000
 _RETAINED_SAMPLES: Final = samples_of_ms(2_000)
 """How late a caller may tell that speech began."""
-_EPOCH: Final = 1
+IDLE_SHARE: Final = 0.1
+"""Of the grace before an end, for streams in which nobody speaks."""
 _CLOSE_REASONS: Final = {
     "DRAINING": pb.CLOSE_REASON_DRAIN,
+    "STREAM_AGE": pb.CLOSE_REASON_STREAM_AGE,
     "SESSION_AGE": pb.CLOSE_REASON_SESSION_AGE,
     "SLOW_READER": pb.CLOSE_REASON_SLOW_READER,
 }
@@ -69,37 +74,60 @@ class Detection(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """The call that brings a session's audio."""
+
+    identity: Identity
+    waiting_since: float | None
+    opened_at: float
+
+    def interrupt(self, error: ServiceError) -> None:
+        """End the call early."""
+        ...
+
+    def stop_reading(self) -> None:
+        """No more messages are wanted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Farewell:
+    """The stream ends at ``deadline``, or from ``idle_at`` on when nothing is under way."""
+
+    reason: pb.CloseReason.ValueType
+    deadline: float
+    idle_at: float
+
+
 class Session:
     """A conversation's audio on its way to events."""
 
-    def __init__(self, settings: Settings, scorer: Route, detection: Detection, identity: Identity) -> None:
-        self.identity = identity
-        """Who opened it."""
+    def __init__(self, settings: Settings, scorer: Route, detection: Detection, stream: Stream) -> None:
         self._settings = settings
         self._scorer = scorer
         self._detection = detection
-        self._order = Order()
-        self._config: StreamConfig | None = None
         self._controls = Controls(self)
-        self._unpacker: Unpacker | None = None
-        self._empty_chunks = 0
         self._progress_due = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._interrupt: Callable[[], None] | None = None
-        self._drain_deadline: float | None = None
-        self._drain_idle_at = 0.0
-        self._paused = False
-        self._all_heard = False
-        self._audio_at = time.monotonic()
-        self.failed = asyncio.Event()
-        """Set with `failure`."""
+        self._farewell: _Farewell | None = None
+        self._config: StreamConfig
+        self._began_ns = time.time_ns()
+        self.hearing: Hearing
+        """From `start` on."""
+        self.asked = pb.SessionConfig()
+        """What the first stream asked for."""
+        self.stream: Stream | None = stream
+        """The call that brings audio; None: it was lost, and another may come."""
+        self.identity = stream.identity
+        """Who opened it."""
         self.session_id = secrets.token_hex(16)
-        self.frames = 0
-        """Position after the newest audio, in samples at the declared rate."""
+        self.resume_key = ResumeKey()
+        self.resumable = False
+        """It is kept when its stream is lost."""
         self.channels: tuple[Channel, ...] = ()
-        self.events = EventQueue(self.session_id, _EPOCH)
-        share = detection.share(identity)
+        self.events = EventQueue(self.session_id)
+        share = detection.share(self.identity)
         self.voice = Voice(
             scorer,
             share,
@@ -111,75 +139,27 @@ class Session:
         self.events.on_relief = self._make_room
         self._ahead = ScoringAhead(settings.scoring, share, self.voice.scoring)
         self.failure: ServiceError | None = None
-        """Why the stream ends early, where it does."""
-        self.waiting_since: float | None = None
-        """When the edge began to wait for the next message; None while it does not."""
+        """Why the session ends early, where it does."""
 
-    # -- receive ---------------------------------------------------------------------------------
+    # -- streams ---------------------------------------------------------------------------------
 
-    @property
-    def finished(self) -> bool:
-        """`end_of_audio` came: a half-close after it is no abandoned call."""
-        return self._order.ended
-
-    @property
-    def rate_hz(self) -> int:
-        """The declared rate."""
-        return self._configured().format.sample_rate_hz
-
-    @property
-    def longest_frames(self) -> int:
-        """Where a session's timeline ends, in samples at the declared rate."""
-        return LIMITS.session_ms * self.rate_hz // 1_000
-
-    @property
-    def mode(self) -> pb.EndpointingMode.ValueType:
-        """Who finds the utterances."""
-        return self._configured().mode
-
-    @property
-    def turns(self) -> Turns:
-        """The caller's turns."""
-        return self.voice.turns
-
-    def on_interrupt(self, interrupt: Callable[[], None]) -> None:
-        """``interrupt`` makes the edge stop waiting for messages."""
-        self._interrupt = interrupt
-
-    def receive(self, request: pb.StreamAffectRequest) -> None:
-        """Take the next message. Raises `ServiceError`; the stream cannot go on then."""
-        self._order = self._order.advance(request)
-        kind = request.WhichOneof("request")
-        if kind == "audio":
-            self._hear(request.audio)
-        elif kind == "config":
-            check_language(request.config.language_code, "config.language_code")
-            self._scorer.choose(request.config.model, request.config.language_code)
-            self._start(read_config(request.config, self._settings, self._scorer.names))
-        elif self._order.ended:
-            self._end_audio(request.control)
-        else:
-            self._controls.take(request.control)
-
-    async def room(self) -> None:
-        """Wait until more audio may be taken: this is what makes a fast sender wait."""
-        if not self._has_room.is_set():
-            await self._has_room.wait()
-            self._audio_at = time.monotonic()
-
-    def _start(self, config: StreamConfig) -> None:
-        self._config = config
-        self._unpacker = unpacker(config.format)
-        if config.session_id:
-            self.session_id = config.session_id
+    def start(self, config: pb.SessionConfig) -> None:
+        """Begin as the first stream asks. Raises `ServiceError`."""
+        check_language(config.language_code, "config.language_code")
+        self._scorer.choose(config.model, config.language_code)
+        checked = self._config = read_config(config, self._settings, self._scorer.names)
+        self.asked.CopyFrom(config)
+        self.session_id = checked.session_id or self.session_id
         self.events.session_id = self.session_id
-        self.channels = tuple(self._open_channel(config, index) for index in config.analysed)
-        self._progress_due = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
-        self.voice.embedding = config.embedding
-        self.voice.min_utterance_ms = config.endpointing.settings.min_utterance_ms
-        self._ahead.provisional_interval = samples_of_ms(config.provisional_interval_ms)
-        self.voice.emit(session_started(config, self._settings, self._scorer.model, _EPOCH))
-        for index in config.refused:
+        self.resumable = self.events.retain = config.resumable and self._settings.server.resume_s > 0
+        self.hearing = Hearing(self, checked.format)
+        self.channels = tuple(self._open_channel(checked, index) for index in checked.analysed)
+        self._progress_due = self._progress_frames
+        self.voice.embedding = checked.embedding
+        self.voice.min_utterance_ms = checked.endpointing.settings.min_utterance_ms
+        self._ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
+        self.emit(self._started())
+        for index in checked.refused:
             self.voice.warn(
                 "CHANNEL_NOT_ANALYSED",
                 "the role of this channel's speaker forbids it; it stays silent",
@@ -187,8 +167,95 @@ class Session:
                 value=index,
                 limit=f"not {', '.join(self._settings.consent.refused_roles)}",
             )
-        if self._drain_deadline is not None:
-            self._announce_drain()
+
+    def go_on(self, stream: Stream, audio: AudioFormat, resume: pb.Resume) -> None:
+        """Another stream brings the audio from now on. What it asks for was checked."""
+        if self.stream is not None:
+            self._leave_stream(pb.CLOSE_REASON_SUPERSEDED, Superseded())
+        self.stream = stream
+        self._config = replace(self._config, format=audio)
+        heard_until = self.hearing.frames * audio.sample_rate_hz // self.hearing.format.sample_rate_hz
+        accepted_until = heard_until if self.hearing.ended else max(heard_until, resume.audio_offset_samples)
+        last_sequence = resume.last_sequence if resume.HasField("last_sequence") else None
+        epoch = self.events.epoch + 1
+        lost = self.events.move(self._started(epoch, accepted_until), last_sequence)
+        if lost:
+            self.warn("EVENTS_LOST", f"{lost} events before this stream are not kept any more", value=lost)
+        if self._farewell is not None and self._farewell.reason != pb.CLOSE_REASON_DRAIN:
+            self._farewell = None
+        self._controls.next_stream(self.rate_hz, audio.sample_rate_hz)
+        self.hearing.go_on(audio, resume.audio_offset_samples)
+        self._progress_due = self.hearing.frames + self._progress_frames
+        self._make_room()
+
+    def lose_stream(self) -> None:
+        """The call is over, and the session waits for another."""
+        self.stream = None
+        self.events.leave()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is said."""
+        return self.voice.closed
+
+    @property
+    def rate_hz(self) -> int:
+        """The declared rate."""
+        return self.hearing.format.sample_rate_hz
+
+    @property
+    def frames(self) -> int:
+        """Position after the newest audio, in samples at the declared rate."""
+        return self.hearing.frames
+
+    @property
+    def longest_frames(self) -> int:
+        """Where a session's timeline ends, in samples at the declared rate."""
+        return self.hearing.longest_frames
+
+    @property
+    def mode(self) -> pb.EndpointingMode.ValueType:
+        """Who finds the utterances."""
+        return self._config.mode
+
+    @property
+    def turns(self) -> Turns:
+        """The caller's turns."""
+        return self.voice.turns
+
+    @property
+    def _progress_frames(self) -> int:
+        return self._config.progress_interval_ms * self.rate_hz // 1_000
+
+    def control(self, control: pb.Control) -> None:
+        """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
+        self._controls.take(control)
+
+    def end_audio(self, control: pb.Control) -> None:
+        """All audio was sent. Raises `InvalidRequest`."""
+        check_id(control.control_id, "control.control_id")
+        if self.hearing.ended:  # an earlier stream said so already
+            return
+        self.hearing.finish()
+        self._controls.heard_more(within=self.frames, at_the_end=True)
+        self.done(control, self.frames)
+        self._look()
+        self._advance()
+
+    async def room(self) -> None:
+        """Wait until more audio may be taken: this is what makes a fast sender wait."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+            self.hearing.heard_at = time.monotonic()
+
+    def _started(self, epoch: int = 1, accepted_until: int = 0) -> pb.SessionEvent:
+        event = session_started(self._config, self._settings, self._scorer.model, epoch, self._began_ns)
+        started = event.session_started
+        started.accepted_until_samples = accepted_until
+        if self.resumable:
+            started.resume_token = self.resume_key.token(epoch)
+            started.resume_window.FromMilliseconds(round(self._settings.server.resume_s * 1_000))
+        return event
 
     def _open_channel(self, config: StreamConfig, index: int) -> Channel:
         decoder = Decoder(config.format, index)
@@ -198,112 +265,33 @@ class Session:
         segmenter = Segmenter(config.endpointing)
         return Channel(index, self._detection.open_slot(), decoder, segmenter, self.session_id)
 
-    def _hear(self, chunk: pb.AudioChunk) -> None:
-        config = self._configured()
-        data = chunk.data
-        if not data:
-            self._empty_chunks += 1
-            return
-        if self._paused:
-            self.warn("AUDIO_WHILE_PAUSED", "audio came while it was paused; it is taken as resumed")
-            self._paused = False
-        self._audio_at = time.monotonic()
-        start = self._checked_start(chunk) if chunk.HasField("start_samples") else None
-        if self._unpacker is None:
-            self._hear_pcm(data, start)
-            return
-        if start is not None and config.format.encoding == "OGG_OPUS":
-            raise InvalidRequest("audio.start_samples", start, "unset with OGG_OPUS: pages carry positions")
-        self._hear_parts(self._unpacker.unpack(data), start)
+    # -- hear: what hearing may touch, see `affectstream_server.hearing` ----------------------------
 
-    def _checked_start(self, chunk: pb.AudioChunk) -> int:
-        if not 0 <= chunk.start_samples <= self.longest_frames:
-            raise InvalidRequest("audio.start_samples", chunk.start_samples, f"0 to {self.longest_frames}")
-        return chunk.start_samples
-
-    def _hear_parts(self, parts: Iterable[Part], start: int | None = None) -> None:
-        """What compressed audio was unpacked to."""
-        for part in parts:
-            if isinstance(part, Hole):
-                self._skip_to(self.frames + part.frames)
-            elif isinstance(part, Corrupt):
-                position = self.frames if start is None else start
-                self.warn(
-                    "AUDIO_CORRUPT",
-                    f"{part.cause} at sample {position}; silence stands for it",
-                    field="audio.data",
-                    value=f"sample {position}",
-                )
-            else:
-                self._hear_pcm(part, start)
-                start = None
-
-    def _hear_pcm(self, data: bytes, start: int | None) -> None:
-        config = self._configured()
-        if start is not None and start != self.frames:
-            data = self._align(data, start)
-            if not data:
-                return
-        now = time.perf_counter()
-        for channel in self.channels:
-            channel.feed(data, now)
-        self.frames += len(data) // config.format.frame_bytes
-        if self.frames > self.longest_frames:
-            raise LimitReached(
-                "the session's audio is at its limit; start a new session",
-                reason="SESSION_AGE",
-                field="audio",
-                value=f"{self.frames} samples",
-                limit=f"{LIMITS.session_ms} ms",
-            )
+    def heard(self) -> None:
+        """A chunk was heard."""
         self._controls.heard_more()
         self._look()
         if self.frames >= self._progress_due:
-            interval = config.progress_interval_ms * config.format.sample_rate_hz // 1_000
-            self._progress_due = self.frames + interval
-            self.voice.emit(pb.SessionEvent(progress=self._progress()))
+            self._progress_due = self.frames + self._progress_frames
+            self.emit(pb.SessionEvent(progress=self._progress()))
 
-    def _align(self, data: bytes, start: int) -> bytes:
-        """Audio that the caller numbers: drop what was heard before, make a hole a gap."""
-        if start > self.frames:
-            self._skip_to(start)
-            return data
-        return data[(self.frames - start) * self._configured().format.frame_bytes :]
+    def missing_until(self, frames: int) -> None:
+        """Audio up to ``frames`` will not come: what waits for it waits no longer."""
+        self._controls.heard_more(within=frames)
 
-    def _skip_to(self, frames: int) -> None:
-        """Audio from here to ``frames`` is missing: it becomes a gap, and time does not shift."""
-        now = time.perf_counter()
-        position = from_rate(frames, self.rate_hz)
-        start = from_rate(self.frames, self.rate_hz)
-        for channel in self.channels:
-            channel.end_audio(now)
-        self._controls.heard_more(within=self.frames)
-        for channel in self.channels:
-            self.settle(channel)
-            self._close_utterance(channel, Trigger.AUDIO_STALLED)
-            channel.skip_to(max(position, channel.heard))
-            if channel.slot is not None:
-                self._detection.reset_slot(channel.slot)
-        self.frames = frames
-        if position > start:
-            self.voice.emit(gap(start, position))
+    def end_before_hole(self, channel: Channel) -> None:
+        """No audio follows what the channel heard: decide on it, and end the open utterance."""
+        self.settle(channel)
+        self._close_utterance(channel, Trigger.AUDIO_STALLED)
 
-    def _end_audio(self, control: pb.Control) -> None:
-        check_id(control.control_id, "control.control_id")
-        if self._unpacker is not None:
-            self._hear_parts(self._unpacker.finish())
-        now = time.perf_counter()
-        for channel in self.channels:
-            channel.end_audio(now)
-        self._controls.heard_more(within=self.frames, at_the_end=True)
-        self.done(control, self.frames)
-        self._all_heard = True
-        self._look()
-        self._advance()
+    def forget(self, channel: Channel) -> None:
+        """What the channel hears next does not follow what it heard."""
+        if channel.slot is not None:
+            self._detection.reset_slot(channel.slot)
 
-    def _configured(self) -> StreamConfig:
-        assert self._config is not None  # noqa: S101 - Order lets nothing past before the config
-        return self._config
+    def emit(self, event: pb.SessionEvent) -> None:
+        """Queue an event."""
+        self.voice.emit(event)
 
     def _look(self) -> None:
         """Ask the detector for every whole block, and stop reading where too much waits for it."""
@@ -333,7 +321,7 @@ class Session:
             self._ahead.consider(channel, self.voice.is_scored)
         if self.turns.ended:
             self._end_turns()
-        if not self._has_room.is_set() or self._all_heard:
+        if not self._has_room.is_set() or self.hearing.ended:
             self._make_room()
             self._advance()
 
@@ -350,33 +338,32 @@ class Session:
         self._make_room()
 
     def check_clock(self, now: float) -> None:
-        """End open utterances whose audio stopped coming, and drain. ``now`` is `time.monotonic`."""
-        if self._drain_deadline is not None and now >= self._drain_deadline and self.failure is None:
-            self._end_for_drain()
-        if self._config is None or self.voice.closed:
+        """End open utterances whose audio stopped coming, and the stream when its time is over.
+
+        ``now`` is `time.monotonic`.
+        """
+        if self.stream is None or self.failure is not None:
+            return
+        self._check_age(now, self.stream.opened_at)
+        if self._farewell is not None and now >= self._farewell.deadline:
+            self._end_stream(self._farewell.reason)
+        if self.over:
             return
         stall_s = self._config.endpointing.settings.stall_ms / 1_000
-        silent = self.waiting_since is not None and now - self._audio_at >= stall_s
-        if silent and not self.finished:
+        waits = self.stream is not None and self.stream.waiting_since is not None
+        if waits and now - self.hearing.heard_at >= stall_s and not self.hearing.ended:
             self._controls.heard_more(within=self.frames)
             for channel in self.channels:
                 if channel.open_utterance_id and (channel.slot is None or not channel.has_block):
                     self._close_utterance(channel, Trigger.AUDIO_STALLED)
             if self.turns.ended:
                 self.voice.end_turns(max(channel.heard for channel in self.channels))
-        if self._drain_deadline is not None and self.failure is None:
-            idle = not self.voice.scoring and not any(channel.open_utterance_id for channel in self.channels)
-            if idle and now >= self._drain_idle_at:
-                self._end_for_drain()
+        if self._farewell is not None and now >= self._farewell.idle_at and self._is_idle:
+            self._end_stream(self._farewell.reason)
 
-    def _end_for_drain(self) -> None:
-        """The grace is over: end open utterances, and the stream with them."""
-        if self.voice.closed and self._config is not None:
-            self._stop_reading()
-            return
-        for channel in self.channels:
-            self._close_utterance(channel, Trigger.END_OF_AUDIO)
-        self.interrupt(going_away())
+    @property
+    def _is_idle(self) -> bool:
+        return not self.voice.scoring and not any(channel.open_utterance_id for channel in self.channels)
 
     def _close_utterance(self, channel: Channel, trigger: Trigger) -> None:
         utterance = channel.close_utterance(trigger)
@@ -389,19 +376,19 @@ class Session:
         """The agent's voice plays, or stopped: short speech is taken for its echo."""
         channel.agent_speaks = speaks
         if isinstance(channel.segmenter, Segmenter):
-            least = self._configured().endpointing.min_speech
+            least = self._config.endpointing.min_speech
             gate = samples_of_ms(self._settings.agent_speech.min_speech_ms)
             channel.segmenter.min_speech = max(least, gate) if speaks else least
 
     def pause(self) -> None:
         """No audio will come."""
-        self._paused = True
+        self.hearing.paused = True
 
     def resume(self, position: int | None) -> None:
         """Audio goes on at ``position`` at the declared rate; None: without a hole."""
-        self._paused = False
+        self.hearing.paused = False
         if position is not None and position > self.frames:
-            self._skip_to(position)
+            self.hearing.skip_to(position)
 
     def withdraw_consent(self) -> None:
         """Every final from now on is without values."""
@@ -446,12 +433,12 @@ class Session:
         return pb.Progress(
             received_until_samples=self.frames,
             final_until_samples=min(self.frames, to_rate(min(settled), self.rate_hz)),
-            empty_chunks=self._empty_chunks,
+            empty_chunks=self.hearing.empty_chunks,
         )
 
     def _advance(self) -> None:
         """After the end of audio: end what is open, and close when nothing is left to say."""
-        if not self._all_heard or self.voice.closed:
+        if not self.hearing.ended or self.over:
             return
         if any(channel.slot is not None and channel.has_block for channel in self.channels):
             return
@@ -461,47 +448,61 @@ class Session:
             self._close(pb.CLOSE_REASON_END_OF_AUDIO)
 
     def _close(self, reason: pb.CloseReason.ValueType, open_utterance_id: str = "") -> None:
-        if self._config is None:
-            self.voice.fall_silent()
-        elif not self.voice.closed:
+        if not self.over:
             closed = pb.SessionClosed(reason=reason, open_utterance_id=open_utterance_id)
             heard = max(channel.heard for channel in self.channels)
             self.voice.close(closed, self._progress(), heard)
 
-    async def settle_and_close(self, error: ServiceError) -> None:
+    async def settle_and_close(self) -> None:
         """Before an early end: deliver what was declared, then say why. Bounded by the deadlines."""
         await self.voice.scoring.drained()
-        if not self.voice.closed:
-            reason = _CLOSE_REASONS.get(error.reason, pb.CLOSE_REASON_ERROR)
-            open_id = next((c.open_utterance_id for c in self.channels if c.open_utterance_id), "")
-            self._close(reason, open_id)
+        reason = self.failure.reason if self.failure is not None else ""
+        open_id = next((c.open_utterance_id for c in self.channels if c.open_utterance_id), "")
+        self._close(_CLOSE_REASONS.get(reason, pb.CLOSE_REASON_ERROR), open_id)
 
     def interrupt(self, error: ServiceError) -> None:
-        """End the stream early with ``error``, once."""
+        """End the session early with ``error``, once."""
         if self.failure is None:
             self.failure = error
-            self.failed.set()
             self._has_room.set()
-            self._stop_reading()
+            if self.stream is not None:
+                self.stream.interrupt(error)
 
-    def _stop_reading(self) -> None:
-        if self._interrupt is not None:
-            self._interrupt()
-
-    def drain(self, grace_s: float) -> None:
-        """Announce the end: open utterances get ``grace_s``, an idle stream a tenth of it."""
+    def say_farewell(self, reason: pb.CloseReason.ValueType, grace_s: float) -> None:
+        """Announce the stream's end: open utterances get ``grace_s``, an idle stream a tenth of it."""
         now = time.monotonic()
-        self._drain_deadline = now + grace_s
-        self._drain_idle_at = now + grace_s / 10
-        if self._config is not None and not self.voice.closed:
-            self._announce_drain()
+        self._farewell = _Farewell(reason, now + grace_s, now + grace_s * IDLE_SHARE)
+        if not self.over:
+            self.emit(session_closing(reason, grace_s))
 
-    def _announce_drain(self) -> None:
-        left_s = (self._drain_deadline or 0.0) - time.monotonic()
-        self.voice.emit(session_closing(pb.CLOSE_REASON_DRAIN, left_s))
+    def _check_age(self, now: float, opened_at: float) -> None:
+        server = self._settings.server
+        grace_s = min(server.drain_s, server.stream_age_s / 2)
+        if self._farewell is None and now - opened_at >= server.stream_age_s - grace_s:
+            self.say_farewell(pb.CLOSE_REASON_STREAM_AGE, grace_s)
+
+    def _end_stream(self, reason: pb.CloseReason.ValueType) -> None:
+        """The grace is over. Where the session goes on elsewhere, the open utterance stays open."""
+        if self.over:
+            if self.stream is not None:
+                self.stream.stop_reading()
+            return
+        error = going_away() if reason == pb.CLOSE_REASON_DRAIN else _too_old()
+        if self.resumable and reason == pb.CLOSE_REASON_STREAM_AGE:
+            self._leave_stream(reason, error)
+            return
+        for channel in self.channels:
+            self._close_utterance(channel, Trigger.END_OF_AUDIO)
+        self.interrupt(error)
+
+    def _leave_stream(self, reason: pb.CloseReason.ValueType, error: ServiceError) -> None:
+        """This stream ends, and the session does not."""
+        self.events.leave(pb.SessionEvent(session_closed=pb.SessionClosed(reason=reason)))
+        if self.stream is not None:
+            self.stream.interrupt(error)
 
     def abandon(self) -> None:
-        """Drop everything: the call is over."""
+        """Drop everything: nobody listens."""
         self.voice.fall_silent()
 
 
@@ -510,3 +511,7 @@ def going_away() -> Unavailable:
     return Unavailable(
         "the server is shutting down; start a new session elsewhere", reason="DRAINING", retry_after_s=1.0
     )
+
+
+def _too_old() -> Unavailable:
+    return Unavailable("the stream is at its age limit; open another", reason="STREAM_AGE", retry_after_s=0.0)

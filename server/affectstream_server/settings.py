@@ -37,6 +37,15 @@ class ServerSettings(Section):
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
     max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
     drain_s: float = Field(10.0, ge=0, le=600, description="time that open utterances get after SIGTERM")
+    stream_age_s: float = Field(
+        LIMITS.stream_age_ms / 1_000,
+        ge=1,
+        le=LIMITS.session_ms / 1_000,
+        description="a stream ends after this",
+    )
+    resume_s: float = Field(
+        30.0, ge=0, le=3_600, description="how long a resumable session waits for another stream; 0: none may"
+    )
     reuse_port: bool = Field(False, description="let several processes share the port")
 
 

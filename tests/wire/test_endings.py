@@ -191,7 +191,7 @@ async def test_a_fast_sender_waits_and_loses_nothing() -> None:
         async def watch() -> None:
             nonlocal largest
             while True:
-                for session in server.pipeline._sessions:
+                for session in server.pipeline.sessions:
                     largest = max(largest, *(channel.undecided for channel in session.channels), 0)
                 await asyncio.sleep(0)
 

@@ -264,7 +264,6 @@ async def test_bytes_that_are_no_message_leak_no_parser_text(server_address: str
 
 
 UNSERVED_REQUESTS = {
-    "resume": [config(resume=pb.Resume(session_id="s"))],
     "cues": [config(outputs=pb.OutputConfig(cues=True))],
     "transcript": [config(), control(transcript=pb.Transcript(text="hello"))],
 }

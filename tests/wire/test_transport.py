@@ -85,7 +85,7 @@ async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
         busy = pool.submit(time.sleep, 3.0)
         flooding = asyncio.create_task(exchange(server.address, flood(), []))
         await asyncio.sleep(2.0)
-        (session,) = server.pipeline._sessions
+        (session,) = server.pipeline.sessions
         assert 0 < sent < 20 * 2 * len(sample_talk()), "the sender waits"
         unread = sent - 2 * session.frames
         assert unread <= 4 * 65_536, "a window of 64 KiB on either side, and what is in between"

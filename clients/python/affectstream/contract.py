@@ -84,6 +84,7 @@ class Limits:
     unread_audio_ms: int = 2_000
     event_queue_bytes: int = 256 * 1024
     slow_reader_ms: int = 5_000
+    replay_bytes: int = 64 * 1024
     watchers_per_session: int = 16
     retention_ms: int = 3_600_000
     retention_events: int = 1_000

@@ -17,7 +17,7 @@ from affectstream_server.edge.status import abort
 from affectstream_server.errors import InternalFault, InvalidRequest, NotServed, ServiceError
 from affectstream_server.info import server_info
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.session import Session
+from affectstream_server.stream import Stream
 
 _log = logging.getLogger(__name__)
 
@@ -46,19 +46,19 @@ class AffectService:
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:
-            session = self._pipeline.open_session(CALLER.get())
+            stream = self._pipeline.open_stream(CALLER.get())
         except ServiceError as error:
             await _first_message(requests)
             await abort(context, error)
         try:
-            failure = await _converse(session, requests, context)
+            await _converse(stream, requests, context)
         except Exception:  # noqa: BLE001 - its text must not reach the client
-            _log.exception("session %s failed", session.session_id)
-            failure = InternalFault()
+            _log.exception("session %s failed", stream.session.session_id if stream.session else "unborn")
+            stream.fail(InternalFault())
         finally:
-            self._pipeline.close_session(session)
-        if failure is not None:
-            await abort(context, failure)
+            self._pipeline.close_stream(stream)
+        if stream.failure is not None:
+            await abort(context, stream.failure)
 
     async def analyze_utterance(
         self, request: pb.AnalyzeUtteranceRequest | ServiceError, context: Context
@@ -89,7 +89,9 @@ class AffectService:
                     self.get_server_info, info_request, pb.GetServerInfoResponse.SerializeToString
                 ),
                 "StreamAffect": grpc.stream_stream_rpc_method_handler(
-                    self.stream_affect, stream_request, pb.StreamAffectResponse.SerializeToString
+                    self.stream_affect,
+                    stream_request,
+                    None,  # the session writes its events as bytes
                 ),
                 "AnalyzeUtterance": grpc.unary_unary_rpc_method_handler(
                     self.analyze_utterance, analyze_request, pb.AnalyzeUtteranceResponse.SerializeToString
@@ -101,56 +103,56 @@ class AffectService:
         )
 
 
-async def _converse(session: Session, requests: Requests, context: Context) -> ServiceError | None:
-    """Read until the stream ends, while one task writes. Returns why it ends early, if it does."""
+async def _converse(stream: Stream, requests: Requests, context: Context) -> None:
+    """Read until the stream ends, while one task writes."""
     # With the first event instead, an abort while that event waits for a slow reader would send them twice.
     await context.send_initial_metadata(())
-    writer = asyncio.get_running_loop().create_task(session.events.write_all(context.write))
+    writer = asyncio.get_running_loop().create_task(stream.write_all(context.write))
     try:
-        await _read(session, requests, writer)
-        if session.failure is not None:
-            await session.settle_and_close(session.failure)
-        elif not session.finished:
-            return None  # abandoned
-        elif await _fails_while_writing(session, writer):
-            await session.settle_and_close(session.failure or InternalFault())
+        await _read(stream, requests, writer)
+        if stream.failure is None and not stream.finished:
+            return  # abandoned
+        if stream.failure is None:
+            await _until_written_or_failed(stream, writer)
+        if stream.failure is not None:
+            await stream.settle()
         await asyncio.wait([writer])
-        return session.failure
     finally:
         if not writer.done():
             writer.cancel()
             await asyncio.wait([writer])
 
 
-async def _read(session: Session, requests: Requests, writer: asyncio.Task[None]) -> None:
-    """Feed the session until the requests end, or until it or the writer says so."""
+async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) -> None:
+    """Feed the stream until the requests end, or until it or the writer says so."""
     loop = asyncio.get_running_loop()
-    configured = False
     try:
         async with asyncio.timeout(_CONFIG_DEADLINE_S) as reading:
-            session.on_interrupt(lambda: _stop(reading, 0.0))
-            writer.add_done_callback(lambda task: _written(task, session, reading))
-            session.waiting_since = loop.time()
+            stream.on_interrupt(lambda: _stop(reading, 0.0))
+            writer.add_done_callback(lambda task: _written(task, stream, reading))
+            stream.waiting_since = loop.time()
             async for request in requests:
-                session.waiting_since = None
+                stream.waiting_since = None
                 if isinstance(request, ServiceError):
                     raise request
-                session.receive(request)
-                if not configured and session.failure is None:
-                    configured = True
+                configured = stream.session is not None
+                stream.receive(request)
+                if not configured and stream.failure is None:
                     reading.reschedule(None)
-                await session.room()
-                session.waiting_since = loop.time()
+                await stream.room()
+                stream.waiting_since = loop.time()
     except TimeoutError:
-        if not configured and session.failure is None:
-            session.failure = InvalidRequest(
-                "request",
-                f"nothing within {_CONFIG_DEADLINE_S:g} s",
-                "config as the first message",
-                reason="CONFIG_MUST_BE_FIRST",
+        if stream.session is None:
+            stream.fail(
+                InvalidRequest(
+                    "request",
+                    f"nothing within {_CONFIG_DEADLINE_S:g} s",
+                    "config as the first message",
+                    reason="CONFIG_MUST_BE_FIRST",
+                )
             )
     except ServiceError as error:
-        session.failure = session.failure or error
+        stream.fail(error)
 
 
 async def _first_message(requests: Requests) -> None:
@@ -162,14 +164,14 @@ async def _first_message(requests: Requests) -> None:
         return
 
 
-def _written(writer: asyncio.Task[None], session: Session, reading: asyncio.Timeout) -> None:
+def _written(writer: asyncio.Task[None], stream: Stream, reading: asyncio.Timeout) -> None:
     """The writer stopped: because all was said, the reader is too slow, or the client is gone."""
     if writer.cancelled():
         return
     error = writer.exception()
     if isinstance(error, ServiceError):
-        session.interrupt(error)
-    elif error is None and session.finished:
+        stream.fail(error)
+    elif error is None and stream.finished:
         _stop(reading, _HALF_CLOSE_GRACE_S)
 
 
@@ -181,10 +183,9 @@ def _stop(reading: asyncio.Timeout, after_s: float) -> None:
         return
 
 
-async def _fails_while_writing(session: Session, writer: asyncio.Task[None]) -> bool:
-    """Wait for the last event of a session that heard everything; True: it failed before."""
-    failed = asyncio.get_running_loop().create_task(session.failed.wait())
+async def _until_written_or_failed(stream: Stream, writer: asyncio.Task[None]) -> None:
+    """Wait for the last event of a session that heard everything, or until it fails before."""
+    failed = asyncio.get_running_loop().create_task(stream.failed.wait())
     await asyncio.wait([writer, failed], return_when=asyncio.FIRST_COMPLETED)
     failed.cancel()
     await asyncio.wait([failed])
-    return session.failure is not None

@@ -1,4 +1,4 @@
-"""Emit: the bounded queue of a stream's events, and their envelope."""
+"""Emit: the bounded queue of a session's events, their envelope, and what a lost stream did not get."""
 
 from __future__ import annotations
 
@@ -6,30 +6,72 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import LimitReached
 from affectstream_server.stages.decide import withhold
 
+_TURN_VALUES: Final = ("emotions", "top_label", "dimensions", "uncertainty", "guidance")
+
+
+class Outlet:
+    """One stream's way out of a session's events."""
+
+    def __init__(self, first: tuple[bytes, ...] = ()) -> None:
+        self._first = deque(first)
+        self._last: deque[bytes] | None = None
+
+    def end(self, *last: bytes) -> None:
+        """Nothing of the session goes this way any more, but for these last words."""
+        if self._last is None:
+            self._last = deque(last)
+
+    @property
+    def ended(self) -> bool:
+        """`end` was called."""
+        return self._last is not None
+
+    def withhold(self) -> None:
+        """Take the values out of what waits to be sent again."""
+        self._first = deque(_withheld(data) for data in self._first)
+
+    def own(self) -> bytes | None:
+        """What goes this way alone, next; None: nothing does."""
+        ready = self._first if self._last is None else self._last
+        return ready.popleft() if ready else None
+
 
 class EventQueue:
-    """Events of one stream, waiting for its one writer. At most `LIMITS.event_queue_bytes` wait.
+    """Events of one session, waiting for its one writer. At most `LIMITS.event_queue_bytes` wait.
 
     Provisional and progress events are dropped first; where finals alone pass the bound, the reader
-    is too slow and `put` raises `LimitReached`.
+    is too slow and `put` raises `LimitReached`. What was written last is kept, up to
+    `LIMITS.replay_bytes`, where the session can be continued on another stream.
     """
 
-    def __init__(self, session_id: str, epoch: int) -> None:
+    def __init__(self, session_id: str) -> None:
         self.session_id = session_id
-        self._epoch = epoch
+        self.epoch = 1
+        """Of the stream that events are written to."""
+        self.retain = False
+        """Keep what was written, for a stream that continues the session."""
         self._events: deque[tuple[pb.SessionEvent, int]] = deque()
         self._bytes = 0
+        self._written: deque[tuple[int, bytes]] = deque()
+        self._written_bytes = 0
+        self._outlet = Outlet()
         self._ready = asyncio.Event()
         self._closed = False
         self.next_sequence = 1
         self.on_relief: Callable[[], None] = lambda: None
         """Called when the queue is no longer crowded."""
+
+    @property
+    def outlet(self) -> Outlet:
+        """The way that events take now."""
+        return self._outlet
 
     def put(self, event: pb.SessionEvent) -> None:
         """Queue an event without its envelope. Raises `LimitReached` when finals alone fill the queue."""
@@ -45,14 +87,13 @@ class EventQueue:
         self._ready.set()
 
     def withhold(self) -> None:
-        """Consent was withdrawn: take the values out of what is not sent yet."""
+        """Consent was withdrawn: take the values out of what is to be sent, for the first time or again."""
         for event, _ in self._events:
-            if event.HasField("affect"):
-                withhold(event.affect)
-            elif event.HasField("turn_affect"):
-                for name in ("emotions", "top_label", "dimensions", "uncertainty", "guidance"):
-                    event.turn_affect.ClearField(name)
-                event.turn_affect.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
+            _withhold(event)
+        self._outlet.withhold()
+        kept, self._written, self._written_bytes = self._written, deque(), 0
+        for sequence, data in kept:
+            self._remember(sequence, _withheld(data))
 
     @property
     def is_crowded(self) -> bool:
@@ -64,34 +105,80 @@ class EventQueue:
         self._closed = True
         self._ready.set()
 
-    async def write_all(self, write: Callable[[pb.StreamAffectResponse], Awaitable[None]]) -> None:
-        """Write events in order until the queue is closed and empty. Raises `LimitReached`."""
+    def leave(self, last: pb.SessionEvent | None = None) -> None:
+        """The stream is over, and the session is not. ``last`` is the last thing that it is told."""
+        if not self._outlet.ended:
+            self._outlet.end(*(() if last is None else (self._sealed(last),)))
+            self._ready.set()
+
+    def move(self, started: pb.SessionEvent, last_sequence: int | None) -> int:
+        """Another stream takes the session: ``started`` comes first, then what followed ``last_sequence``.
+
+        Returns how many of those events are not kept any more.
+        """
+        self.leave()
+        self.epoch += 1
+        missed: tuple[bytes, ...] = ()
+        lost = 0
+        following = self.next_sequence
+        if last_sequence is not None and last_sequence + 1 < following:
+            kept = [entry for entry in self._written if entry[0] > last_sequence]
+            missed = tuple(data for _, data in kept)
+            lost = following - last_sequence - 1 - len(missed)
+            following = kept[0][0] if kept else following
+        first = self._sealed(started, following if missed else None)
+        self._outlet = Outlet((first, *missed))
+        self._ready.set()
+        return lost
+
+    async def write_all(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write serialised responses in order until the stream has had its last. Raises `LimitReached`.
+
+        Cancelled in the middle, what was being written counts as written.
+        """
+        outlet = self._outlet
         while True:
-            while self._events:
-                event, size = self._events.popleft()
-                crowded = self.is_crowded
-                self._bytes -= size
-                if crowded and not self.is_crowded:
-                    self.on_relief()
-                self._seal(event)
+            while (data := self._next(outlet)) is not None:
                 try:
                     async with asyncio.timeout(LIMITS.slow_reader_ms / 1_000):
-                        await write(pb.StreamAffectResponse(event=event))
+                        await write(data)
                 except TimeoutError:
                     raise too_slow("no room for an event", f"{LIMITS.slow_reader_ms} ms") from None
-            if self._closed:
+            if self._closed or outlet.ended:
                 return
             self._ready.clear()
             await self._ready.wait()
 
-    def _seal(self, event: pb.SessionEvent) -> None:
+    def _next(self, outlet: Outlet) -> bytes | None:
+        own = outlet.own()
+        if own is not None or outlet.ended or not self._events:
+            return own
+        event, size = self._events.popleft()
+        crowded = self.is_crowded
+        self._bytes -= size
+        if crowded and not self.is_crowded:
+            self.on_relief()
+        return self._sealed(event)
+
+    def _sealed(self, event: pb.SessionEvent, following: int | None = None) -> bytes:
+        """The event in its envelope. ``following``: sequence of the next, where it is no newer one."""
         event.session_id = self.session_id
-        event.epoch = self._epoch
+        event.epoch = self.epoch
         event.sequence = self.next_sequence
         self.next_sequence += 1
         if event.WhichOneof("event") == "session_started":
-            event.session_started.next_sequence = self.next_sequence
+            event.session_started.next_sequence = following or self.next_sequence
         event.server_time.FromNanoseconds(time.time_ns())
+        data = pb.StreamAffectResponse(event=event).SerializeToString()
+        if self.retain:
+            self._remember(event.sequence, data)
+        return data
+
+    def _remember(self, sequence: int, data: bytes) -> None:
+        self._written.append((sequence, data))
+        self._written_bytes += len(data)
+        while self._written_bytes > LIMITS.replay_bytes:
+            self._written_bytes -= len(self._written.popleft()[1])
 
     def _drop_what_may_go(self) -> None:
         kept = [(event, size) for event, size in self._events if not _may_go(event)]
@@ -102,6 +189,21 @@ class EventQueue:
 def _may_go(event: pb.SessionEvent) -> bool:
     kind = event.WhichOneof("event")
     return kind == "progress" or (kind == "affect" and event.affect.stage == pb.STAGE_PROVISIONAL)
+
+
+def _withhold(event: pb.SessionEvent) -> None:
+    if event.HasField("affect"):
+        withhold(event.affect)
+    elif event.HasField("turn_affect"):
+        for name in _TURN_VALUES:
+            event.turn_affect.ClearField(name)
+        event.turn_affect.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
+
+
+def _withheld(data: bytes) -> bytes:
+    response = pb.StreamAffectResponse.FromString(data)
+    _withhold(response.event)
+    return response.SerializeToString()
 
 
 def too_slow(value: str, limit: str) -> LimitReached:

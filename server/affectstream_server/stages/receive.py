@@ -90,8 +90,6 @@ class StreamConfig:
 
 def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple[str, ...]) -> StreamConfig:
     """Check a session's configuration. Raises `InvalidRequest`, `NotServed` or `Refused`."""
-    if config.HasField("resume"):
-        raise NotServed("config.resume", "continuing a session", instead="start a new session")
     if config.session_id and not _SESSION_ID.fullmatch(config.session_id):
         raise InvalidRequest(
             "config.session_id",

@@ -27,8 +27,8 @@ def progress() -> pb.SessionEvent:
 async def written(queue: EventQueue) -> list[pb.SessionEvent]:
     events: list[pb.SessionEvent] = []
 
-    async def write(response: pb.StreamAffectResponse) -> None:
-        events.append(response.event)
+    async def write(data: bytes) -> None:
+        events.append(pb.StreamAffectResponse.FromString(data).event)
 
     queue.close()
     await queue.write_all(write)
@@ -36,19 +36,19 @@ async def written(queue: EventQueue) -> list[pb.SessionEvent]:
 
 
 async def test_events_leave_in_order_with_an_envelope() -> None:
-    queue = EventQueue("s", 3)
+    queue = EventQueue("s")
     for event in (final(), progress(), final()):
         queue.put(event)
     events = await written(queue)
     assert [event.sequence for event in events] == [1, 2, 3]
-    assert {(event.session_id, event.epoch) for event in events} == {("s", 3)}
+    assert {(event.session_id, event.epoch) for event in events} == {("s", 1)}
     times = [event.server_time.ToNanoseconds() for event in events]
     assert times == sorted(times)
     assert times[0] > 0
 
 
 async def test_provisional_and_progress_go_first_and_leave_no_hole() -> None:
-    queue = EventQueue("s", 1)
+    queue = EventQueue("s")
     half = LIMITS.event_queue_bytes // 2
     for event in (final(half), progress(), provisional(half - 1_000), final(half - 2_000)):
         queue.put(event)
@@ -58,7 +58,7 @@ async def test_provisional_and_progress_go_first_and_leave_no_hole() -> None:
 
 
 async def test_finals_alone_over_the_bound_end_the_stream_with_a_reason() -> None:
-    queue = EventQueue("s", 1)
+    queue = EventQueue("s")
     half = LIMITS.event_queue_bytes // 2
     queue.put(final(half))
     with pytest.raises(LimitReached) as caught:
@@ -71,10 +71,10 @@ async def test_a_write_that_takes_too_long_ends_the_stream(monkeypatch: pytest.M
     from affectstream.contract import Limits
 
     monkeypatch.setattr("affectstream_server.stages.emit.LIMITS", Limits(slow_reader_ms=20))
-    queue = EventQueue("s", 1)
+    queue = EventQueue("s")
     queue.put(final())
 
-    async def stuck(_: pb.StreamAffectResponse) -> None:
+    async def stuck(_: bytes) -> None:
         await asyncio.sleep(10)
 
     with pytest.raises(LimitReached) as caught:
@@ -83,11 +83,11 @@ async def test_a_write_that_takes_too_long_ends_the_stream(monkeypatch: pytest.M
 
 
 async def test_the_writer_waits_for_events_that_come_later() -> None:
-    queue = EventQueue("s", 1)
+    queue = EventQueue("s")
     got: list[int] = []
 
-    async def write(response: pb.StreamAffectResponse) -> None:
-        got.append(response.event.sequence)
+    async def write(data: bytes) -> None:
+        got.append(pb.StreamAffectResponse.FromString(data).event.sequence)
 
     writer = asyncio.create_task(queue.write_all(write))
     for expected in (1, 2, 3):
