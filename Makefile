@@ -84,7 +84,7 @@ clean: ## Remove what was made here
 
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,opus,triton,dev]'
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,opus,jwt,triton,dev]'
 	@touch $@
 
 .venv/.triton: .venv/.runtime

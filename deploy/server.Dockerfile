@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY constraints constraints
 COPY clients clients
 COPY server server
-RUN pip install --no-cache-dir --disable-pip-version-check -c constraints/service.txt '.[triton]'
+RUN pip install --no-cache-dir --disable-pip-version-check -c constraints/service.txt '.[triton,jwt]'
 COPY triton_repo triton_repo
 # A new volume takes its owner from here.
 RUN install -d -o 1000 -g 1000 /models

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 wheel=$(ls -t dist/affectstream-*.whl | head -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for extra in "" cli mic plot server triton opus models; do
+for extra in "" cli mic plot server jwt triton opus models; do
   name=${extra:-base}
   echo "== extra: $name"
   constraints=constraints/service.txt

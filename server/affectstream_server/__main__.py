@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from affectstream_server.settings import Settings, SettingsError, load
 
@@ -37,8 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the model behind Triton, NAME or NAME:VERSION (default: affect_embedded)",
     )
+    for option, what in (
+        ("--tls-cert", "the server's certificate, PEM; read again when it changes"),
+        ("--tls-key", "its private key, PEM"),
+        ("--client-ca", "callers must show a certificate that this CA signed, PEM"),
+        ("--tokens", "callers must show a token that is in this file; `affectstream token` makes one"),
+    ):
+        parser.add_argument(option, metavar="FILE", help=what)
     parser.add_argument(
-        "--check", action="store_true", help="check the settings, print them as YAML, and stop"
+        "--insecure",
+        action="store_true",
+        help="let other machines in without TLS, or without authentication",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check settings and their files, print them as YAML, and stop",
     )
 
 
@@ -47,16 +62,23 @@ def run(args: argparse.Namespace) -> int:
     path = args.config or (
         Path(os.environ["AFFECTSTREAM_CONFIG"]) if os.environ.get("AFFECTSTREAM_CONFIG") else None
     )
-    overrides: dict[str, dict[str, str]] = {}
+    overrides: dict[str, dict[str, Any]] = {}
     for section, key, value in (
         ("server", "address", args.address),
         ("triton", "address", args.triton),
         ("triton", "model", args.model),
+        ("tls", "cert_file", args.tls_cert),
+        ("tls", "key_file", args.tls_key),
+        ("tls", "client_ca_file", args.client_ca),
+        ("auth", "tokens_file", args.tokens),
+        ("server", "insecure", args.insecure),
     ):
         if value:
             overrides.setdefault(section, {})[key] = value
     try:
         settings = load(path, overrides=overrides)
+        if args.check:
+            _check_files(settings)
     except SettingsError as error:
         return _fail(str(error), 2)
     if args.model and not settings.triton.address:
@@ -82,9 +104,21 @@ def _serve(settings: Settings) -> int:
 
     try:
         asyncio.run(serve())
+    except SettingsError as error:
+        return _fail(str(error), 2)
     except (CannotListen, ModelRejected) as error:
         return _fail(str(error), 1)
     return 0
+
+
+def _check_files(settings: Settings) -> None:
+    """Read certificates and tokens as the server would. Raises `SettingsError`."""
+    from affectstream_server import certificates
+    from affectstream_server.auth.authenticator import Authenticator
+
+    if settings.tls.cert_file:
+        certificates.read(settings.tls)
+    Authenticator(settings.auth)
 
 
 def _say_ready(address: str) -> None:

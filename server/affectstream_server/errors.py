@@ -4,6 +4,7 @@ ServiceError
 ├── InvalidRequest      INVALID_ARGUMENT: a field, its value and the limit it broke
 ├── NotServed           UNIMPLEMENTED: asked for, known, and not on at this server
 ├── LimitReached        RESOURCE_EXHAUSTED: admission, message size, a reader that is too slow
+├── Unauthenticated     UNAUTHENTICATED: no token, or none that is accepted; which, only the log knows
 ├── Refused             FAILED_PRECONDITION: consent, role, or a session that others continued
 ├── NotFound            NOT_FOUND: no such session for this caller
 ├── AlreadyExists       ALREADY_EXISTS: the session's id is taken
@@ -77,6 +78,20 @@ class LimitReached(ServiceError):
     """A bound of the server was reached."""
 
     status = "RESOURCE_EXHAUSTED"
+
+
+class Unauthenticated(ServiceError):
+    """The call shows no token that is accepted. One text for every cause: it must not help to guess."""
+
+    status = "UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "authorization: no token that this server accepts; expected 'Bearer TOKEN' with one that its "
+            "operator gave and that has not expired",
+            reason="TOKEN_NOT_ACCEPTED",
+            field="authorization",
+        )
 
 
 class Refused(ServiceError):

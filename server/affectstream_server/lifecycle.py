@@ -20,11 +20,12 @@ class Server:
     """One serving process. `start`, then `drain_and_stop`; or `serve_until_signalled` for both."""
 
     def __init__(self, settings: Settings) -> None:
-        """Load the models of this process and bind the socket. Raises `ModelRejected` or `CannotListen`."""
+        """Load the models of this process and bind the socket. Raises `ModelRejected`, `CannotListen`
+        or `SettingsError`."""
         self._settings = settings
         libopus.load()
         self.pipeline = Pipeline(settings, from_settings(settings))
-        self._grpc = GrpcServer(settings.server, self.pipeline)
+        self._grpc = GrpcServer(settings, self.pipeline)
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None

@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from affectstream.contract import LIMITS
+from affectstream.environment import CLIENT_ENV
+from affectstream_server.section import Section, SettingsError
+from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
+
+__all__ = ["Settings", "SettingsError", "load"]
 
 ENV_PREFIX = "AFFECTSTREAM_"
-RESERVED_ENV = frozenset({"AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER"})
-"""Variables with our prefix that are no settings: test speech, the file, the client's default server."""
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the message names the key, its value and what is allowed."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+RESERVED_ENV = frozenset({"AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER", *CLIENT_ENV})
+"""Variables with our prefix that are no settings: test speech, the file, and what a client connects with."""
 
 
 class ServerSettings(Section):
@@ -47,6 +44,7 @@ class ServerSettings(Section):
         30.0, ge=0, le=3_600, description="how long a resumable session waits for another stream; 0: none may"
     )
     reuse_port: bool = Field(False, description="let several processes share the port")
+    insecure: bool = Field(False, description="let other machines in without TLS, or without authentication")
 
 
 class EndpointingSettings(Section):
@@ -180,6 +178,8 @@ class Settings(Section):
     """Everything that can be set."""
 
     server: ServerSettings = ServerSettings()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
     endpointing: EndpointingSettings = EndpointingSettings()
     detection: DetectionSettings = DetectionSettings()
     scoring: ScoringSettings = ScoringSettings()
@@ -188,6 +188,12 @@ class Settings(Section):
     agent_speech: AgentSpeechSettings = AgentSpeechSettings()
     consent: ConsentSettings = ConsentSettings()
     logging: LoggingSettings = LoggingSettings()
+
+    @model_validator(mode="after")
+    def _secure(self) -> Self:
+        if not self.server.insecure and (why := exposed(self.server.address, self.tls, self.auth)):
+            raise ValueError(f"server.address: {why}")
+        return self
 
 
 Layer = dict[str, Any]
@@ -243,7 +249,7 @@ def _from_environment(environ: Mapping[str, str]) -> Layer:
                 f"{name}: unknown setting; expected {ENV_PREFIX}SECTION__KEY with a section of "
                 + ", ".join(Settings.model_fields)
             )
-        layer.setdefault(section, {})[key] = yaml.safe_load(text) if text[:1] in "[{" else text
+        layer.setdefault(section, {})[key] = yaml.safe_load(text) if text.startswith(("[", "{")) else text
     return layer
 
 
@@ -255,6 +261,6 @@ def _explain(error: Any) -> str:
             fields = getattr(parent.annotation, "model_fields", {}) if parent else Settings.model_fields
             return f"{key}: unknown setting; known here: {', '.join(fields)}"
         case "value_error":
-            return f"{key}.{error['msg'].removeprefix('Value error, ')}"
+            return ".".join(filter(None, (key, error["msg"].removeprefix("Value error, "))))
         case _:
             return f"{key}: got {error['input']!r}: {error['msg']}"

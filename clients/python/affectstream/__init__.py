@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from affectstream.info import ServerInfo
     from affectstream.stream import AffectStream
     from affectstream.timeouts import Timeouts
+    from affectstream.tls import Tls
     from affectstream.values import AudioTime
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "SubjectRole",
     "TimedOut",
     "Timeouts",
+    "Tls",
     "Trigger",
     "TurnAffect",
 ]
@@ -144,6 +146,7 @@ _HOMES = {
     "info": ("ServerInfo",),
     "stream": ("AffectStream",),
     "timeouts": ("Timeouts",),
+    "tls": ("Tls",),
     "values": ("AudioTime",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

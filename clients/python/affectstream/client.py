@@ -11,6 +11,7 @@ async with AffectClient("127.0.0.1:50051") as client:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from affectstream import errors, status
+from affectstream.address import is_loopback
 from affectstream.channel import ChannelOptions, open_channel
 from affectstream.config import AudioFormat, StreamConfig
 from affectstream.contract import LIMITS
@@ -28,6 +30,8 @@ from affectstream.info import ServerInfo
 from affectstream.pcm import to_bytes
 from affectstream.stream import AffectStream
 from affectstream.timeouts import Timeouts, finite
+from affectstream.tls import Tls
+from affectstream.token import Token, TokenSource
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1.affect_pb2_grpc import AffectServiceStub
 
@@ -41,23 +45,42 @@ class AffectClient:
     Args:
         target: ``"host:port"``, or any other name that gRPC resolves.
         timeouts: How long to wait for what.
-        metadata: Sent with every call, such as ``(("authorization", "Bearer ..."),)``.
-        credentials: For TLS, from `grpc.ssl_channel_credentials`; None: plain text.
+        tls: How to connect by TLS; True: to a server whose certificate a CA of this system signed;
+            False: in plain text.
+        token: Shown with every call, or a function that gives the one of now, which may be a coroutine.
+        metadata: Sent with every call, beside the token.
+        credentials: For TLS, from `grpc.ssl_channel_credentials`, in place of `tls`.
         options: gRPC channel arguments that win over the client's own.
+        allow_plain_token: Show the token in plain text to another machine: whoever is between can take it.
+
+    Raises:
+        ValueError: arguments that exclude each other; or the token would leave this machine in plain text.
     """
 
     def __init__(
         self,
         target: str,
         *,
+        tls: Tls | bool = False,
+        token: TokenSource | None = None,
         timeouts: Timeouts | None = None,
         metadata: Iterable[tuple[str, str | bytes]] = (),
         credentials: grpc.ChannelCredentials | None = None,
         options: ChannelOptions = (),
+        allow_plain_token: bool = False,
     ) -> None:
+        if tls and credentials is not None:
+            raise ValueError("give either tls or credentials")
+        plain = not tls and credentials is None
+        if token is not None and plain and not allow_plain_token and not is_loopback(target):
+            raise ValueError(f"the token would go to {target} in plain text: use tls")
         self.target = target
         self.timeouts = timeouts or Timeouts()
         self._metadata = tuple(metadata)
+        if token is not None and any(key == "authorization" for key, _ in self._metadata):
+            raise ValueError("give either token or metadata with authorization")
+        self._token = None if token is None else Token(token)
+        self._tls = Tls() if tls is True else tls or None
         self._credentials = credentials
         self._options = options
         self._channel: grpc.aio.Channel | None = None
@@ -65,7 +88,10 @@ class AffectClient:
     async def __aenter__(self) -> Self:
         if self._channel is not None:
             raise RuntimeError("the client is open already")
-        self._channel = open_channel(self.target, self._credentials, self._options)
+        credentials, options = self._credentials, self._options
+        if self._tls is not None:
+            credentials, options = self._tls.credentials(), (*self._tls.options, *options)
+        self._channel = open_channel(self.target, credentials, options)
         return self
 
     async def __aexit__(
@@ -82,7 +108,7 @@ class AffectClient:
             config: What is asked for; None: 16 kHz mono LINEAR16 and the server's defaults.
         """
         return AffectStream(
-            self._open_channel, self.target, config or StreamConfig(), self.timeouts, self._metadata
+            self._open_channel, self.target, config or StreamConfig(), self.timeouts, self._call_metadata
         )
 
     async def server_info(self) -> ServerInfo:
@@ -98,7 +124,7 @@ class AffectClient:
             response = await stub.GetServerInfo(
                 pb.GetServerInfoRequest(),
                 timeout=finite(self.timeouts.call_s),
-                metadata=grpc.aio.Metadata(*self._metadata),
+                metadata=await self._call_metadata(),
             )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None
@@ -166,7 +192,7 @@ class AffectClient:
             response = await stub.AnalyzeUtterance(
                 request,
                 timeout=finite(self.timeouts.call_s if timeout_s is None else timeout_s),
-                metadata=grpc.aio.Metadata(*self._metadata),
+                metadata=await self._call_metadata(),
             )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None
@@ -180,6 +206,20 @@ class AffectClient:
         if self._channel is None:
             raise RuntimeError("the client is not open: use `async with`")
         return self._channel
+
+    async def _call_metadata(self) -> grpc.aio.Metadata:
+        """What goes with one call.
+
+        Raises:
+            TimedOut: the token's function gave none within `Timeouts.connect_s`.
+        """
+        if self._token is None:
+            return grpc.aio.Metadata(*self._metadata)
+        try:
+            async with asyncio.timeout(finite(self.timeouts.connect_s)):
+                return grpc.aio.Metadata(*self._metadata, *await self._token.metadata())
+        except TimeoutError:
+            raise errors.TimedOut(f"no token within {self.timeouts.connect_s:g} s") from None
 
     def _unary_error(self, raised: grpc.aio.AioRpcError) -> errors.AffectStreamError:
         error = status.from_rpc_error(raised)

@@ -49,10 +49,17 @@ _CONNECT_CAUSES: Final = (
     ("connection refused", "connection refused"),
     ("dns resolution failed", "no such host name"),
     ("domain name not found", "no such host name"),
+    ("certificate has expired", "its certificate has expired"),
+    ("certificate is not yet valid", "its certificate is not valid yet"),
+    ("issuer certificate", "its certificate is of a CA that is not trusted here"),
+    ("self signed certificate", "its certificate is of a CA that is not trusted here"),
+    ("self-signed certificate", "its certificate is of a CA that is not trusted here"),
     ("certificate_verify_failed", "its certificate was not accepted"),
+    ("wrong_version_number", "it does not speak TLS"),
     ("hostname verification", "its certificate is for another name"),
     ("handshake", "the secure handshake failed"),
     ("ssl", "the secure handshake failed"),
+    ("socket closed", "it closed the connection; does it ask for TLS, or for a certificate of ours?"),
     ("no route to host", "no route to it"),
     ("network is unreachable", "the network cannot be reached"),
     ("timed out", "no answer"),
@@ -129,6 +136,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> errors.AffectStreamError:
     return to_error(error.code(), error.details() or "", error.trailing_metadata())
 
 
+def connect_cause(text: str) -> str:
+    """Why there is no connection, in plain words, from gRPC's own; empty: no known cause."""
+    lower = text.lower()
+    return next((plain for mark, plain in _CONNECT_CAUSES if mark in lower), "")
+
+
 def connect_error(target: str, text: str) -> errors.ConnectError:
     """The error for a call that never reached a server.
 
@@ -136,6 +149,5 @@ def connect_error(target: str, text: str) -> errors.ConnectError:
         target: Where the server was looked for; named in the message.
         text: gRPC's own words, from which only a known cause is taken.
     """
-    lower = text.lower()
-    cause = next((plain for mark, plain in _CONNECT_CAUSES if mark in lower), "no connection")
+    cause = connect_cause(text) or "no connection"
     return errors.ConnectError(f"no server at {target}: {cause}", value=target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -48,7 +48,7 @@ class AffectStream(Controls):
         target: str,
         config: StreamConfig,
         timeouts: Timeouts,
-        metadata: tuple[tuple[str, str | bytes], ...],
+        metadata: Callable[[], Awaitable[grpc.aio.Metadata]],
     ) -> None:
         super().__init__(timeouts)
         self._channel = channel
@@ -93,9 +93,8 @@ class AffectStream(Controls):
         """
         if self._call is not None:
             raise RuntimeError("a stream is used once: make another with `client.stream`")
-        call = self._call = AffectServiceStub(self._channel).StreamAffect(
-            metadata=grpc.aio.Metadata(*self._metadata)
-        )
+        metadata = await self._metadata()
+        call = self._call = AffectServiceStub(self._channel).StreamAffect(metadata=metadata)
         try:
             self._started = await self._open(call)
         except BaseException:

@@ -9,9 +9,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from affectstream.contract import LIMITS
+from affectstream_server.auth.authenticator import Authenticator
+from affectstream_server.edge.authentication import Authentication
 from affectstream_server.edge.service import SERVICE_NAME, AffectService
+from affectstream_server.edge.tls import server_credentials
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.settings import ServerSettings
+from affectstream_server.settings import ServerSettings, Settings
 
 LIVENESS: Final = "liveness"
 """Health service name that serves as long as the process does; "" and the service's name are readiness."""
@@ -26,24 +29,31 @@ class CannotListen(Exception):
 class GrpcServer:
     """A bound server that is not ready until it is told so."""
 
-    def __init__(self, settings: ServerSettings, pipeline: Pipeline) -> None:
-        self._server = grpc.aio.server(options=channel_arguments(settings))
+    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+        """Bind the socket. Raises `CannotListen`, or `SettingsError` for certificates and tokens."""
+        self._authenticator = Authenticator(settings.auth)
+        credentials = server_credentials(settings.tls) if settings.tls.cert_file else None
+        self._server = grpc.aio.server(
+            options=channel_arguments(settings.server), interceptors=[Authentication(self._authenticator)]
+        )
         self._server.add_generic_rpc_handlers((AffectService(pipeline).handler(),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        host, _, port = settings.address.rpartition(":")
+        address = settings.server.address
+        host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65_535:
-            raise CannotListen(
-                f"server.address: got {settings.address!r}, expected HOST:PORT such as 127.0.0.1:50551"
-            )
+            raise CannotListen(f"server.address: got {address!r}, expected HOST:PORT such as 127.0.0.1:50551")
         try:
-            bound = self._server.add_insecure_port(settings.address)
+            if credentials is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, credentials)
         except RuntimeError:
             raise CannotListen(
-                f"server.address: cannot listen on {settings.address}; is the port taken? Port 0 is any"
+                f"server.address: cannot listen on {address}; is the port taken? Port 0 is any"
             ) from None
         self.address = f"{host}:{bound}"
         """Where it listens, with the port it got."""
@@ -63,6 +73,7 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Close the listener, give open calls ``grace_s``, then end them."""
         await self._server.stop(grace_s)
+        await self._authenticator.close()
 
 
 def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -70,6 +70,30 @@ def test_each_profile_has_models_triton_and_the_service(profile: str) -> None:
     assert (ROOT / "triton_repo" / settings.triton.model / "config.pbtxt").exists()
 
 
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_the_service_asks_for_tls_and_tokens(profile: str) -> None:
+    server = SERVICES[f"server-{profile}"]
+    settings = load(environ=server["environment"])
+    assert settings.server.address == "0.0.0.0:50551"
+    assert not settings.server.insecure
+    (folder,) = server["volumes"]
+    assert folder.endswith(":/access:ro")
+    for file in (settings.tls.cert_file, settings.tls.key_file, settings.auth.tokens_file):
+        assert file.startswith("/access/")
+    assert "--ca /access/ca.pem" in server["healthcheck"]["test"][1]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu"])
+def test_only_the_file_that_says_so_takes_that_away_and_then_on_this_machine_alone(profile: str) -> None:
+    over = yaml.safe_load((ROOT / "deploy/insecure.compose.yml").read_text())["services"][f"server-{profile}"]
+    settings = load(environ=SERVICES[f"server-{profile}"]["environment"] | over["environment"])
+    assert settings.server.insecure
+    assert not settings.tls.cert_file
+    assert not settings.auth.on
+    assert "ports" not in over
+    assert over["healthcheck"]["test"][-1] == "127.0.0.1:50551"
+
+
 def test_nobody_but_the_service_reaches_triton() -> None:
     assert COMPOSE["networks"]["inference"] == {"internal": True}
     for name, service in SERVICES.items():

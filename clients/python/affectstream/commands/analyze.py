@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from affectstream.client import AffectClient
-from affectstream.commands import InputError
+from affectstream.commands import InputError, access
 from affectstream.commands.playback import run_async
 from affectstream.commands.recordings import find_recordings, read_recording
 from affectstream.commands.rows import CsvRows, JsonRows, Output, Row
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", type=int, metavar="N", help="the channel to analyse, 0 is the first")
     parser.add_argument("--model", default="", metavar="NAME", help="a model that `affectstream info` lists")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
+    access.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ async def _analyze(args: argparse.Namespace, files: Sequence[Path]) -> int:
     counts: Counter[str] = Counter()
     failed = 0
     try:
-        async with AffectClient(args.server, timeouts=Timeouts(call_s=_CALL_S)) as client:
+        async with access.client(args.server, args, Timeouts(call_s=_CALL_S)) as client:
             rows = (
                 JsonRows() if args.format == "jsonl" else CsvRows.of(await client.server_info(), args.model)
             )

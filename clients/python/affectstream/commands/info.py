@@ -14,7 +14,7 @@ import re
 import sys
 from importlib import metadata
 
-from affectstream.client import AffectClient
+from affectstream.commands import access
 from affectstream.config import Endpointing, Outputs
 from affectstream.enums import name_of
 from affectstream.errors import AffectStreamError
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--server", metavar="HOST:PORT", help="ask this server; without it: this installation"
     )
     parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    access.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(local, indent=2) if args.format == "json" else _local_text(local))
         return 0
     try:
-        info = asyncio.run(_ask(args.server))
+        info = asyncio.run(_ask(args))
     except AffectStreamError as error:
         print(f"affectstream info: {error}", file=sys.stderr)
         return 1
@@ -53,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask(server: str) -> ServerInfo:
-    async with AffectClient(server, timeouts=Timeouts(call_s=5)) as client:
+async def _ask(args: argparse.Namespace) -> ServerInfo:
+    async with access.client(args.server, args, Timeouts(call_s=5)) as client:
         return await client.server_info()
 
 

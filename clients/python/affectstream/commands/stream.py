@@ -18,8 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from affectstream.client import AffectClient
-from affectstream.commands import InputError
+from affectstream.commands import InputError, access
 from affectstream.commands.display import JsonLines, PlainLines
 from affectstream.commands.playback import Display, Player, ctrl_c, run_async
 from affectstream.commands.sources import FileSource, Source, StdinSource, check_channels, check_rate
@@ -89,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--session-id", default="", metavar="ID", help="default: the server makes one")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
+    access.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _stream(args: argparse.Namespace, config: StreamConfig, source: Source, title: str) -> int:
     try:
-        async with AffectClient(args.server) as client, client.stream(config) as stream:
+        async with access.client(args.server, args) as client, client.stream(config) as stream:
             display = JsonLines() if args.format == "jsonl" else table(title, source.duration_s)
             player = Player(stream, source, display, args.speed, args.frame_ms)
             try:
