@@ -18,11 +18,12 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, NotServed
 from affectstream_server.hearing import Hearing
+from affectstream_server.listening import Listening
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import from_rate
-from affectstream_server.turns import MOST_UNSETTLED, Turns
-from affectstream_server.utterance import Opened, Utterance
+from affectstream_server.turns import MOST_UNSETTLED
+from affectstream_server.voice import Voice
 
 MOST_WAITING: Final = 64
 """Controls of a stream that may wait for their audio."""
@@ -33,41 +34,12 @@ MOST_REMEMBERED: Final = 256
 class Host(Protocol):
     """What a control may touch: its session."""
 
-    @property
-    def hearing(self) -> Hearing: ...
-    @property
-    def frames(self) -> int: ...
-    @property
-    def rate_hz(self) -> int: ...
-    @property
-    def longest_frames(self) -> int: ...
-    @property
-    def mode(self) -> pb.EndpointingMode.ValueType: ...
-    @property
-    def channels(self) -> Sequence[Channel]: ...
-    @property
-    def turns(self) -> Turns: ...
+    listening: Listening
+    voice: Voice
 
-    def settle(self, channel: Channel, until: int | None = None) -> None:
-        """Decide on what was heard, now; where the caller detects, up to ``until``."""
+    def done(self, control: pb.Control, position: int) -> None:
+        """Acknowledge a control that took effect."""
         ...
-
-    def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None: ...
-    def done(self, control: pb.Control, position: int) -> None: ...
-    def warn(
-        self,
-        code: str,
-        message: str,
-        *,
-        field: str = "",
-        value: object = "",
-        limit: object = "",
-        control_id: str = "",
-    ) -> None: ...
-    def agent_speaks(self, channel: Channel, *, speaks: bool) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self, position: int | None) -> None: ...
-    def withdraw_consent(self) -> None: ...
 
 
 class _NoEffect(Exception):
@@ -95,6 +67,14 @@ class Controls:
         self._taken: deque[str] = deque(maxlen=MOST_REMEMBERED)
         self._before: frozenset[str] = frozenset()
 
+    @property
+    def _listening(self) -> Listening:
+        return self._host.listening
+
+    @property
+    def _hearing(self) -> Hearing:
+        return self._host.listening.hearing
+
     def next_stream(self, rate_hz: int, next_rate_hz: int) -> None:
         """Another stream continues the session: what the one before sent is not taken again."""
         self._before = frozenset(self._taken)
@@ -104,13 +84,13 @@ class Controls:
     def take(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
         kind = _checked(control)
-        host = self._host
+        hearing = self._hearing
         if control.control_id:
             if control.control_id in self._before:
                 self._before -= {control.control_id}
                 return
             self._taken.append(control.control_id)
-        if host.hearing.ended:
+        if hearing.ended:
             raise InvalidRequest(
                 "request", "control", "nothing after control.end_of_audio", reason="MESSAGE_AFTER_END"
             )
@@ -118,13 +98,13 @@ class Controls:
             self._apply(control, kind)  # at once: what is not sent yet must not be sent
             return
         if control.HasField("position_samples") and kind == "audio_resumed":
-            if not host.frames <= control.position_samples <= host.longest_frames:
-                limit = f"{host.frames} to {host.longest_frames}"
+            if not hearing.frames <= control.position_samples <= hearing.longest_frames:
+                limit = f"{hearing.frames} to {hearing.longest_frames}"
                 self._warn(control, kind, _out_of_range(control.position_samples, limit))
                 return
         elif control.HasField("position_samples") or kind in ("speech_started", "speech_ended"):
-            position = control.position_samples if control.HasField("position_samples") else host.frames
-            farthest = host.frames + LIMITS.unread_audio_ms * host.rate_hz // 1_000
+            position = control.position_samples if control.HasField("position_samples") else hearing.frames
+            farthest = hearing.frames + LIMITS.unread_audio_ms * hearing.format.sample_rate_hz // 1_000
             if not 0 <= position <= farthest:
                 self._warn(control, kind, _out_of_range(position, f"0 to {farthest}"))
                 return
@@ -150,15 +130,17 @@ class Controls:
             late = self._waiting.pop(0)
             kind = late.control.WhichOneof("control") or ""
             self._warn(
-                late.control, kind, _out_of_range(late.position, f"at most {self._host.frames}, the end")
+                late.control,
+                kind,
+                _out_of_range(late.position, f"at most {self._hearing.frames}, the end"),
             )
 
     def _is_due(self, kind: str, position: int) -> bool:
         """Its audio came; where it bounds an utterance, also through the resampler."""
         if kind not in ("flush_utterance", "speech_started", "speech_ended", "audio_paused"):
-            return position <= self._host.frames
-        heard = min(channel.heard for channel in self._host.channels)
-        return from_rate(position, self._host.rate_hz) <= heard
+            return position <= self._hearing.frames
+        heard = min(channel.heard for channel in self._listening.channels)
+        return from_rate(position, self._hearing.format.sample_rate_hz) <= heard
 
     def _wait(self, control: pb.Control, kind: str, position: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -171,15 +153,16 @@ class Controls:
         bisect.insort(self._waiting, _Waiting(position, self._count, control))
 
     def _apply(self, control: pb.Control, kind: str, position: int | None = None) -> None:
-        host = self._host
         if position is None:
-            position = control.position_samples if control.HasField("position_samples") else host.frames
+            position = (
+                control.position_samples if control.HasField("position_samples") else self._hearing.frames
+            )
         problems: list[_NoEffect] = []
         try:
             channels = self._channels(control)
             for channel in channels:
-                at = min(from_rate(position, host.rate_hz), channel.heard)
-                host.settle(channel, at)
+                at = min(from_rate(position, self._hearing.format.sample_rate_hz), channel.heard)
+                self._listening.settle(channel, at)
                 try:
                     self._affect(channel, kind, at)
                 except _NoEffect as problem:
@@ -190,10 +173,10 @@ class Controls:
         except _NoEffect as problem:
             self._warn(control, kind, problem)
         else:
-            host.done(control, position)
+            self._host.done(control, position)
 
     def _channels(self, control: pb.Control) -> Sequence[Channel]:
-        channels = self._host.channels
+        channels = self._listening.channels
         if not control.HasField("channel"):
             return channels
         chosen = [channel for channel in channels if channel.index == control.channel]
@@ -211,7 +194,7 @@ class Controls:
             case "speech_started":
                 self._begin(channel, at)
             case "speech_ended":
-                if self._host.mode == pb.ENDPOINTING_MODE_SERVER:
+                if self._listening.mode == pb.ENDPOINTING_MODE_SERVER:
                     raise _NoEffect(
                         "WRONG_MODE",
                         "the server finds utterances in this session",
@@ -220,13 +203,13 @@ class Controls:
                     )
                 self._end(channel, at, Trigger.SPEECH_ENDED)
             case "agent_speech_started" | "agent_speech_ended":
-                self._host.agent_speaks(channel, speaks=kind == "agent_speech_started")
+                self._listening.agent_speaks(channel, speaks=kind == "agent_speech_started")
             case "audio_paused" if channel.open_utterance_id:
                 self._end(channel, at, Trigger.AUDIO_STALLED)
 
     def _affect_session(self, control: pb.Control, kind: str, position: int) -> None:
-        host, turns = self._host, self._host.turns
-        at = from_rate(position, host.rate_hz)
+        turns = self._host.voice.turns
+        at = from_rate(position, self._hearing.format.sample_rate_hz)
         match kind:
             case "turn_started":
                 if turns.is_full:
@@ -248,11 +231,13 @@ class Controls:
                     raise _out_of_range(position, "after the turn's start")
                 turns.end(at)
             case "audio_paused":
-                host.pause()
+                self._hearing.paused = True
             case "audio_resumed":
-                host.resume(control.position_samples if control.HasField("position_samples") else None)
+                self._hearing.paused = False
+                if position > self._hearing.frames:
+                    self._hearing.skip_to(position)
             case "consent_withdrawn":
-                host.withdraw_consent()
+                self._host.voice.withdraw_consent()
 
     def _begin(self, channel: Channel, start: int) -> None:
         if not isinstance(channel.segmenter, CallerSegmenter):
@@ -267,7 +252,7 @@ class Controls:
             opened = channel.begin_utterance(start)
         except ValueError as error:
             raise _out_of_range(start, f"at least {error.args[0]} at 16 kHz") from None
-        self._host.took(channel, (opened,))
+        self._listening.took(channel, (opened,))
 
     def _end(self, channel: Channel, end: int, trigger: Trigger) -> None:
         so_far = channel.segmenter.so_far()
@@ -277,10 +262,10 @@ class Controls:
             raise _out_of_range(end, f"after {so_far.audio_start} at 16 kHz, where the utterance began")
         utterance = channel.close_utterance(trigger, end)
         if utterance is not None:
-            self._host.took(channel, (utterance,))
+            self._listening.took(channel, (utterance,))
 
     def _warn(self, control: pb.Control, kind: str, problem: _NoEffect) -> None:
-        self._host.warn(
+        self._host.voice.warn(
             problem.code,
             f"control {kind} has no effect: {problem}",
             field=f"control.{kind}",

@@ -166,7 +166,7 @@ class Pipeline:
         probabilities, _ = self._detector.detect(slots, [channel.window() for _, channel in batch])
         for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
             try:
-                session.decided(channel, probability)
+                session.listening.decided(channel, probability)
             except Exception:  # noqa: BLE001 - one session's fault must not stop the others
                 _log.exception("session %s failed", session.session_id)
                 session.interrupt(InternalFault())

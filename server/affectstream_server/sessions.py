@@ -10,9 +10,10 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
+from affectstream_server.listening import Detection
 from affectstream_server.resume import NOBODYS, check_same, no_session
 from affectstream_server.scoring.router import Router
-from affectstream_server.session import IDLE_SHARE, Detection, Session, going_away
+from affectstream_server.session import IDLE_SHARE, Session, going_away
 from affectstream_server.settings import Settings
 from affectstream_server.stages.receive import read_format
 from affectstream_server.stream import Stream

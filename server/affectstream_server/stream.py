@@ -73,7 +73,7 @@ class Stream:
     async def room(self) -> None:
         """Wait until more audio may be taken: this is what makes a fast sender wait."""
         if self.session is not None:
-            await self.session.room()
+            await self.session.listening.room()
 
     async def write_all(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write the session's events until this stream has had its last. Raises `LimitReached`."""

@@ -91,7 +91,7 @@ async def heard(server: Server, position: int) -> None:
     """Wait until the server has taken all that was sent."""
     (session,) = server.pipeline.sessions
     async with asyncio.timeout(10):
-        while session.frames < position:
+        while session.hearing.frames < position:
             await asyncio.sleep(0.005)
 
 

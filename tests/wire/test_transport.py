@@ -87,7 +87,7 @@ async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
         await asyncio.sleep(2.0)
         (session,) = server.pipeline.sessions
         assert 0 < sent < 20 * 2 * len(sample_talk()), "the sender waits"
-        unread = sent - 2 * session.frames
+        unread = sent - 2 * session.hearing.frames
         assert unread <= 4 * 65_536, "a window of 64 KiB on either side, and what is in between"
         busy.result()
         flooding.cancel()
