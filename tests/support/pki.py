@@ -51,3 +51,13 @@ class Authority:
         for path, blobs in ((pair.cert, made.cert_chain_pems), (pair.key, (made.private_key_pem,))):
             write(path, b"".join(blob.bytes() for blob in blobs))
         return pair
+
+
+class Pki:
+    """A server's certificate, for localhost, and the CAs that callers may or may not trust."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ours = Authority(folder, "ours")
+        self.theirs = Authority(folder, "theirs")
+        self.server = self.ours.issue("localhost", file="server")
+        self.ca = self.ours.file

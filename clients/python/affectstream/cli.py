@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         return _top_level(arguments)
     name, *rest = arguments
+    if name != "serve":
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # of a failed handshake our own line tells
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an arrow must not end a command on an old terminal
     try:

@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import jwt
 
@@ -152,9 +152,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def _download(url: str, tls: ssl.SSLContext) -> bytes:
     """At most `_SET_BYTES`, in a time that is bounded though the other side drips. Not for the event loop."""
     until = time.monotonic() + _FETCH_S
-    opener = urllib.request.build_opener(
-        _NoRedirect, urllib.request.HTTPSHandler(context=tls), urllib.request.ProxyHandler({})
-    )
+    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=tls))
     content = b""
     with opener.open(url, timeout=_FETCH_S) as response:
         while part := response.read1(65_536):
@@ -167,5 +165,8 @@ def _download(url: str, tls: ssl.SSLContext) -> bytes:
 
 
 def _cause(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        error.close()
+        return f"HTTP {error.code}"
     reason = error.reason if isinstance(error, URLError) else error
     return str(reason) or type(reason).__name__

@@ -36,9 +36,13 @@ def test_lists_come_from_the_environment_too() -> None:
     assert settings.consent.refused_roles == ("STUDENT",)
 
 
-@pytest.mark.parametrize("name", ["AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER"])
+@pytest.mark.parametrize("name", ["AUDIO", "CONFIG", "SERVER", "CA", "CERT", "KEY", "TOKEN", "TOKEN_FILE"])
 def test_variables_that_are_no_settings_are_left_alone(name: str) -> None:
-    assert load(environ={name: "x", "PATH": "/bin"}) == Settings()
+    assert load(environ={f"AFFECTSTREAM_{name}": "x", "PATH": "/bin"}) == Settings()
+
+
+def test_an_empty_variable_is_an_empty_value() -> None:
+    assert load(environ={"AFFECTSTREAM_TLS__CERT_FILE": ""}) == Settings()
 
 
 @pytest.mark.parametrize(

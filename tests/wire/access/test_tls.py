@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from affectstream import AffectClient, ConnectError, Timeouts, Tls
-from tests.support.pki import Authority, Pair, content, write
+from tests.support.pki import Pair, Pki, content, write
 from tests.support.wire import running_server
 
 OK = "ok"
@@ -23,33 +23,20 @@ OTHER_NAME = "its certificate is for another name"
 EXPIRED = "its certificate has expired"
 
 
-class Pki:
-    """Everything that a caller can have."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ours = Authority(folder, "ours")
-        self.theirs = Authority(folder, "theirs")
-        self.server = self.ours.issue("localhost", file="server")
-        self.ca = self.ours.file
-
-    def callers(self) -> dict[str, Tls | bool]:
-        own, foreign = self.ours.issue("agent"), self.theirs.issue("agent")
-        expired = self.ours.issue("agent", expired=True)
-        return {
-            "plain": False,
-            "tls": Tls(ca_file=self.ca),
-            "tls, foreign CA": Tls(ca_file=self.theirs.file),
-            "tls, system's CAs": True,
-            "tls, other name": Tls(ca_file=self.ca, server_name="example.org"),
-            "mtls": Tls(ca_file=self.ca, cert_file=own.cert, key_file=own.key),
-            "mtls, foreign": Tls(ca_file=self.ca, cert_file=foreign.cert, key_file=foreign.key),
-            "mtls, expired": Tls(ca_file=self.ca, cert_file=expired.cert, key_file=expired.key),
-        }
-
-
-@pytest.fixture
-def pki(tmp_path: Path) -> Pki:
-    return Pki(tmp_path)
+def callers(pki: Pki) -> dict[str, Tls | bool]:
+    """Every kind of client."""
+    own, foreign = pki.ours.issue("agent"), pki.theirs.issue("agent")
+    expired = pki.ours.issue("agent", expired=True)
+    return {
+        "plain": False,
+        "tls": Tls(ca_file=pki.ca),
+        "tls, foreign CA": Tls(ca_file=pki.theirs.file),
+        "tls, system's CAs": True,
+        "tls, other name": Tls(ca_file=pki.ca, server_name="example.org"),
+        "mtls": Tls(ca_file=pki.ca, cert_file=own.cert, key_file=own.key),
+        "mtls, foreign": Tls(ca_file=pki.ca, cert_file=foreign.cert, key_file=foreign.key),
+        "mtls, expired": Tls(ca_file=pki.ca, cert_file=expired.cert, key_file=expired.key),
+    }
 
 
 @asynccontextmanager
@@ -79,13 +66,13 @@ async def ask(target: str, tls: Tls | bool, **more: Any) -> str:
 
 async def test_every_caller_at_a_server_without_tls(pki: Pki) -> None:
     async with running_server() as server:
-        answers = {name: await ask(at_localhost(server.address), tls) for name, tls in pki.callers().items()}
+        answers = {name: await ask(at_localhost(server.address), tls) for name, tls in callers(pki).items()}
     assert answers == {name: OK if name == "plain" else NO_TLS for name in answers}
 
 
 async def test_every_caller_at_a_server_with_tls(pki: Pki) -> None:
     async with server_of(pki) as target:
-        answers = {name: await ask(target, tls) for name, tls in pki.callers().items()}
+        answers = {name: await ask(target, tls) for name, tls in callers(pki).items()}
     assert answers == {
         "plain": CLOSED,
         "tls": OK,
@@ -100,7 +87,7 @@ async def test_every_caller_at_a_server_with_tls(pki: Pki) -> None:
 
 async def test_every_caller_at_a_server_that_asks_for_certificates(pki: Pki) -> None:
     async with server_of(pki, client_ca_file=pki.ca) as target:
-        answers = {name: await ask(target, tls) for name, tls in pki.callers().items()}
+        answers = {name: await ask(target, tls) for name, tls in callers(pki).items()}
     assert answers == {
         "plain": CLOSED,
         "tls": CLOSED,
@@ -183,12 +170,12 @@ async def test_half_a_renewal_waits_for_the_other_half(pki: Pki) -> None:
 async def test_another_ca_for_callers_holds_from_the_next_handshake(pki: Pki, tmp_path: Path) -> None:
     trusted = tmp_path / "trusted.pem"
     write(str(trusted), content(pki.ca))
-    callers = pki.callers()
+    known = callers(pki)
     async with server_of(pki, client_ca_file=str(trusted)) as target:
-        assert await ask(target, callers["mtls"]) == OK
+        assert await ask(target, known["mtls"]) == OK
         write(str(trusted), content(pki.theirs.file))
-        assert await ask(target, callers["mtls"]) == CLOSED
-        assert await ask(target, callers["mtls, foreign"]) == OK
+        assert await ask(target, known["mtls"]) == CLOSED
+        assert await ask(target, known["mtls, foreign"]) == OK
 
 
 async def test_credentials_of_ones_own_still_serve(pki: Pki) -> None:
