@@ -17,7 +17,8 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
-from affectstream_server.scoring.load import Load, Share
+from affectstream_server.quotas import Quotas, Tenant
+from affectstream_server.scoring.load import Load
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.session import going_away
 from affectstream_server.settings import Settings
@@ -56,10 +57,11 @@ class Asked:
 class Analyzer:
     """Every AnalyzeUtterance of this process; at most ``server.max_analyses`` at once."""
 
-    def __init__(self, settings: Settings, router: Router, load: Load) -> None:
+    def __init__(self, settings: Settings, router: Router, load: Load, quotas: Quotas) -> None:
         self._settings = settings
         self._router = router
         self._load = load
+        self._quotas = quotas
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,10 +81,12 @@ class Analyzer:
     ) -> pb.AnalyzeUtteranceResponse:
         """Answer a call that its caller awaits for ``remaining_s``; None: for ever. Raises `ServiceError`."""
         route = self._admit()
+        tenant = self._quotas.tenant(identity.tenant)
         self.in_flight += 1
         self._idle.clear()
         try:
-            return await self._answer(request, route, remaining_s, self._load.share(identity.tenant, _STREAM))
+            with tenant.analysis():
+                return await self._answer(request, route, remaining_s, tenant)
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -104,7 +108,7 @@ class Analyzer:
         return self._router.open()
 
     async def _answer(
-        self, request: pb.AnalyzeUtteranceRequest, route: Route, remaining_s: float | None, share: Share
+        self, request: pb.AnalyzeUtteranceRequest, route: Route, remaining_s: float | None, tenant: Tenant
     ) -> pb.AnalyzeUtteranceResponse:
         loop = asyncio.get_running_loop()
         wait_s = self._settings.scoring.deadline_ms / 1_000
@@ -113,6 +117,7 @@ class Analyzer:
         asked = read_request(request, self._settings, route.names)
         route.choose(request.model, request.language_code)
         samples, clipped = await asyncio.to_thread(decode_utterance, asked)
+        tenant.take_audio(len(samples))
         utterance = _whole(asked.utterance_id, samples, clipped=clipped)
         least_ms = self._settings.endpointing.min_utterance_ms
         if ms_of_samples(len(samples)) < least_ms:
@@ -121,6 +126,7 @@ class Analyzer:
             )
             verdict = Verdict(utterance, None, short, time.perf_counter())
         else:
+            share = self._load.share(tenant.name, _STREAM, tenant.quota.weight)
             with share.ticket(urgent=True) as ticket:
                 verdict = await score_utterance(route, utterance, max(0.0, until - loop.time()), ticket)
         event = affect_event(verdict, route.model, embedding=asked.embedding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.info import limits_message
+from affectstream_server.quotas import Quota
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings
 from affectstream_server.stages.decide import model_message
@@ -13,7 +14,7 @@ from affectstream_server.utterance import Opened, Utterance
 
 
 def session_started(
-    config: StreamConfig, settings: Settings, model: ModelInfo, epoch: int, began_ns: int
+    config: StreamConfig, settings: Settings, quota: Quota, model: ModelInfo, *, epoch: int, began_ns: int
 ) -> pb.SessionEvent:
     """The first event of a stream: every default filled in. ``began_ns``: the clock at position 0."""
     started = pb.SessionStarted(
@@ -23,7 +24,7 @@ def session_started(
         channels=config.channels,
         endpointing=effective_endpointing(config.endpointing.settings),
         outputs=config.effective_outputs(),
-        limits=limits_message(settings),
+        limits=limits_message(settings, quota),
         model=model_message(model),
         labels=config.labels,
     )

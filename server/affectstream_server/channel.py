@@ -53,6 +53,8 @@ class Channel:
         self.agent_speaks = False
         self.queued = False
         """It waits for the detector's next batch."""
+        self.fed = 0
+        """Samples that came; gaps do not count."""
         self.scored_until = 0
         """Where the last provisional or speculative score of the open utterance ended."""
 
@@ -96,7 +98,9 @@ class Channel:
 
     def feed(self, data: bytes, now: float) -> None:
         """Decode a chunk. ``now`` is its arrival in seconds. Raises `InvalidRequest`."""
-        self._buffer.append(self._decoder.decode(data))
+        samples = self._decoder.decode(data)
+        self._buffer.append(samples)
+        self.fed += len(samples)
         self._arrived_at = now
 
     def end_audio(self, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server import __version__
+from affectstream_server.quotas import Quota
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.settings import Settings
 from affectstream_server.stages import libopus
@@ -54,8 +55,17 @@ _LIMITS: Final = (
 """Name, unit, status when it is passed, whether the session goes on. Only limits that are enforced."""
 
 
-def limits_message(settings: Settings) -> pb.Limits:
-    """Every limit that this server enforces."""
+_QUOTAS: Final = (
+    ("streams", "count", 1, "RESOURCE_EXHAUSTED", False),
+    ("analyses", "count", 1, "RESOURCE_EXHAUSTED", False),
+    ("audio_rate", "ms/s", 1_000, "", True),
+    ("utterances_per_minute", "1/min", 1, "", True),
+)
+"""As `_LIMITS`, and how many of the unit one is. Those of the caller's tenant."""
+
+
+def limits_message(settings: Settings, quota: Quota) -> pb.Limits:
+    """Every limit that this server enforces, those of the caller's tenant too."""
     limits = [
         pb.Limit(name=name, value=getattr(LIMITS, name), unit=unit, status=status, session_survives=survives)
         for name, unit, status, survives in _LIMITS
@@ -84,10 +94,21 @@ def limits_message(settings: Settings) -> pb.Limits:
                 session_survives=survives,
             )
         )
+    limits += [
+        pb.Limit(
+            name=f"tenant_{name}",
+            value=round(value * scale),
+            unit=unit,
+            status=status,
+            session_survives=survives,
+        )
+        for name, unit, scale, status, survives in _QUOTAS
+        if (value := getattr(quota, name))
+    ]
     return pb.Limits(limits=limits)
 
 
-def server_info(settings: Settings, models: Sequence[ModelInfo]) -> pb.GetServerInfoResponse:
+def server_info(settings: Settings, models: Sequence[ModelInfo], quota: Quota) -> pb.GetServerInfoResponse:
     """The answer of GetServerInfo. ``models``: those that are known, the default first."""
     return pb.GetServerInfoResponse(
         version=__version__,
@@ -96,7 +117,7 @@ def server_info(settings: Settings, models: Sequence[ModelInfo]) -> pb.GetServer
         min_sample_rate_hz=LIMITS.min_sample_rate_hz,
         max_sample_rate_hz=LIMITS.max_sample_rate_hz,
         max_channels=LIMITS.max_channels,
-        limits=limits_message(settings),
+        limits=limits_message(settings, quota),
         default_endpointing=effective_endpointing(settings.endpointing),
         default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
         features=(*FEATURES, pb.FEATURE_OPUS) if libopus.installed() else FEATURES,

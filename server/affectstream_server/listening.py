@@ -13,12 +13,12 @@ from affectstream_server.ahead import ScoringAhead
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.hearing import Hearing
-from affectstream_server.scoring.load import Share
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.receive import StreamConfig
 from affectstream_server.stages.segment import Segmenter, Trigger
+from affectstream_server.stream_quota import StreamQuota
 from affectstream_server.timeline import samples_of_ms
 from affectstream_server.utterance import Opened, Utterance
 
@@ -33,8 +33,8 @@ _RETAINED_SAMPLES: Final = samples_of_ms(2_000)
 class Detection(Protocol):
     """What a session asks of the pipeline."""
 
-    def share(self, identity: Identity) -> Share:
-        """Its part in the scorers' work."""
+    def quota(self, identity: Identity) -> StreamQuota:
+        """What it may take."""
         ...
 
     def open_slot(self) -> int:
@@ -97,8 +97,12 @@ class Listening:
 
     async def room(self) -> None:
         """Wait until more audio may be taken: this is what makes a fast sender wait."""
+        fed = sum(channel.fed for channel in self.channels)
+        waited = await self._session.quota.room(fed, len(self.channels))
         if not self._has_room.is_set():
             await self._has_room.wait()
+            waited = True
+        if waited:
             self.hearing.heard_at = time.monotonic()
 
     def look(self) -> None:

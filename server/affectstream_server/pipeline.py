@@ -19,20 +19,22 @@ import asyncio
 import itertools
 import logging
 import time
-from collections import deque
 from typing import Final
 
 from affectstream_server.analyze import Analyzer
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
-from affectstream_server.errors import InternalFault
-from affectstream_server.scoring.load import Load, Share
+from affectstream_server.errors import InternalFault, LimitReached
+from affectstream_server.quotas import Quotas
+from affectstream_server.round_robin import RoundRobin
+from affectstream_server.scoring.load import Load
 from affectstream_server.scoring.router import Router, not_ready
 from affectstream_server.session import Session
 from affectstream_server.sessions import Sessions
 from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
 from affectstream_server.stream import Stream
+from affectstream_server.stream_quota import StreamQuota
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +51,11 @@ class Pipeline:
         self.settings = settings
         self.router = router
         self.load = Load(settings.scoring.optional_below)
-        self.analyzer = Analyzer(settings, router, self.load)
+        self.quotas = Quotas(settings)
+        self.analyzer = Analyzer(settings, router, self.load, self.quotas)
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
-        self._waiting: deque[tuple[Session, Channel]] = deque()
+        self._waiting: RoundRobin[tuple[Session, Channel]] = RoundRobin()
         self._tick_planned = False
         self.sessions = Sessions(settings, router, self, release=self._release)
         self._empty = asyncio.Event()
@@ -79,11 +82,18 @@ class Pipeline:
         """Admit a call. Raises `Unavailable` while draining or not ready, `LimitReached` when full."""
         if not self.sessions.draining and self.router.trouble:
             raise not_ready()
-        return self.sessions.open_stream(identity)
+        stream = self.sessions.open_stream(identity)
+        try:
+            self.quotas.tenant(identity.tenant).open_stream()
+        except LimitReached:
+            self.sessions.close_stream(stream)
+            raise
+        return stream
 
     def close_stream(self, stream: Stream) -> None:
         """The call is over; what it holds is given back."""
         self.sessions.close_stream(stream)
+        self.quotas.tenant(stream.identity.tenant).close_stream()
         if not self.streams:
             self._empty.set()
 
@@ -103,15 +113,17 @@ class Pipeline:
     def _release(self, session: Session) -> None:
         """A session is over: its places in the detector are free."""
         if any(channel.queued for channel in session.channels):
-            self._waiting = deque(entry for entry in self._waiting if entry[0] is not session)
+            self._waiting.remove(session.identity.tenant, lambda entry: entry[0] is session)
         for channel in session.channels:
             if channel.slot is not None:
                 self._detector.close(channel.slot)
                 channel.slot = None
 
-    def share(self, identity: Identity) -> Share:
-        """A new stream's part in the scorers' work."""
-        return self.load.share(identity.tenant, next(self._opened))
+    def quota(self, identity: Identity) -> StreamQuota:
+        """What a new session may take."""
+        tenant = self.quotas.tenant(identity.tenant)
+        share = self.load.share(tenant.name, next(self._opened), tenant.quota.weight)
+        return StreamQuota(tenant, share)
 
     # -- what a session asks of the detector -------------------------------------------------------
 
@@ -128,7 +140,7 @@ class Pipeline:
         if channel.queued:
             return
         channel.queued = True
-        self._waiting.append((session, channel))
+        self._waiting.add(session.identity.tenant, (session, channel))
         if not self._tick_planned:
             self._tick_planned = True
             asyncio.get_running_loop().call_later(self.settings.detection.tick_ms / 1_000, self._tick)
@@ -141,7 +153,7 @@ class Pipeline:
     def _tick(self) -> None:
         """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
         waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(len(waiting), self._detector.max_batch))]
+        batch = waiting.take(self._detector.max_batch)
         for _, channel in batch:
             channel.queued = False
         try:
@@ -153,7 +165,7 @@ class Pipeline:
         for session, channel in batch:
             if channel.has_block and not channel.queued and session.failure is None:
                 channel.queued = True
-                waiting.append((session, channel))
+                waiting.add(session.identity.tenant, (session, channel))
         if waiting:
             asyncio.get_running_loop().call_soon(self._tick)
         else:

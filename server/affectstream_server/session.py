@@ -90,10 +90,11 @@ class Session:
         self.resumable = False
         """It is kept when its stream is lost."""
         self.events = EventQueue(self.session_id)
-        self._share = detection.share(self.identity)
+        self.quota = detection.quota(self.identity)
+        """What it may take."""
         self.voice = Voice(
             scorer,
-            self._share,
+            self.quota,
             self.events,
             deadline_ms=settings.scoring.deadline_ms,
             delivered=self._delivered,
@@ -137,7 +138,7 @@ class Session:
         self.asked.CopyFrom(config)
         self.session_id = self.events.session_id = checked.session_id or self.session_id
         self.resumable = self.events.retain = config.resumable and self._settings.server.resume_s > 0
-        ahead = ScoringAhead(self._settings.scoring, self._share, self.voice.scoring)
+        ahead = ScoringAhead(self._settings.scoring, self.quota.share, self.voice.scoring)
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
         self.listening = Listening(self, checked, self._settings, self._detection, ahead)
         self.events.on_relief = self.listening.make_room
@@ -197,7 +198,10 @@ class Session:
         self.advance()
 
     def _started(self, epoch: int = 1, accepted_until: int = 0) -> pb.SessionEvent:
-        event = session_started(self._config, self._settings, self._scorer.model, epoch, self._began_ns)
+        quota = self.quota.tenant.quota
+        event = session_started(
+            self._config, self._settings, quota, self._scorer.model, epoch=epoch, began_ns=self._began_ns
+        )
         started = event.session_started
         started.accepted_until_samples = accepted_until
         if self.resumable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -98,7 +99,7 @@ class Sessions:
             self._close(before)
         self._by_id[session.identity.tenant, session.session_id] = session
         if len(self._by_id) > self._settings.server.max_streams and self._lost:
-            self._close(next(iter(self._lost)))
+            self._close(self._oldest_of_many())
         if self._drained_at is not None:
             session.say_farewell(pb.CLOSE_REASON_DRAIN, self._drained_at - time.monotonic())
         return session
@@ -170,6 +171,11 @@ class Sessions:
                 f"0 to {latest}: what was heard, and the time since",
                 reason="OFFSET_OUT_OF_RANGE",
             )
+
+    def _oldest_of_many(self) -> Session:
+        """The session that waited longest of the tenant with most that wait: nobody else's makes place."""
+        (tenant, _), *_ = Counter(session.identity.tenant for session in self._lost).most_common(1)
+        return next(session for session in self._lost if session.identity.tenant == tenant)
 
     def _close(self, session: Session) -> None:
         self._lost.pop(session, None)

@@ -19,6 +19,7 @@ from affectstream.contract import LIMITS
 from affectstream.environment import CLIENT_ENV
 from affectstream_server.section import Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
+from affectstream_server.settings_quotas import QuotaSettings, TenantName, TenantSettings
 
 __all__ = ["Settings", "SettingsError", "load"]
 
@@ -187,6 +188,10 @@ class Settings(Section):
     outputs: OutputSettings = OutputSettings()
     agent_speech: AgentSpeechSettings = AgentSpeechSettings()
     consent: ConsentSettings = ConsentSettings()
+    quotas: QuotaSettings = QuotaSettings()
+    tenants: dict[TenantName, TenantSettings] = Field(
+        default_factory=dict, description="NAME → what this tenant may take, in place of what quotas says"
+    )
     logging: LoggingSettings = LoggingSettings()
 
     @model_validator(mode="after")
@@ -259,6 +264,8 @@ def _explain(error: Any) -> str:
         case "extra_forbidden":
             parent = Settings.model_fields.get(str(error["loc"][0])) if len(error["loc"]) > 1 else None
             fields = getattr(parent.annotation, "model_fields", {}) if parent else Settings.model_fields
+            if error["loc"][0] == "tenants":
+                fields = TenantSettings.model_fields
             return f"{key}: unknown setting; known here: {', '.join(fields)}"
         case "value_error":
             return ".".join(filter(None, (key, error["msg"].removeprefix("Value error, "))))

@@ -8,13 +8,13 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
 from affectstream_server.errors import LimitReached, ServiceError
-from affectstream_server.scoring.load import Share
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
-from affectstream_server.stages.decide import ConsentWithheld, TooShort, Verdict, affect_event
+from affectstream_server.stages.decide import ConsentWithheld, OverQuota, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.stages.segment import Ended
+from affectstream_server.stream_quota import StreamQuota
 from affectstream_server.summary import Summary
 from affectstream_server.timeline import ms_of_samples
 from affectstream_server.turns import Turns
@@ -33,7 +33,7 @@ class Voice:
     def __init__(
         self,
         scorer: Route,
-        share: Share,
+        quota: StreamQuota,
         events: EventQueue,
         *,
         deadline_ms: int,
@@ -44,12 +44,14 @@ class Voice:
         self._events = events
         self._delivered = delivered
         self._failed = failed
+        self._quota = quota
+        quota.warn = self.warn
         self._summary = Summary()
         self._closed = False
         self.turns = Turns()
         self.scoring = ScoringQueue(
             scorer,
-            share,
+            quota.share,
             deadline_ms=deadline_ms,
             deliver=self._deliver,
             deliver_provisional=self._deliver_provisional,
@@ -96,7 +98,12 @@ class Voice:
         for item in decided:
             if isinstance(item, Utterance):
                 self.emit(speech_ended(item))
-                self.scoring.submit(item, self._refusal(item.bounds))
+                refusal = self._refusal(item.bounds)
+                if refusal is None:
+                    self._quota.take_utterance()
+                elif isinstance(refusal, OverQuota):
+                    self._quota.refuse_utterance(refusal)
+                self.scoring.submit(item, refusal)
             else:
                 self._summary.utterances += 1
                 self.turns.began(item.utterance_id, item.bounds.audio_start)
@@ -145,7 +152,7 @@ class Voice:
         if speech_ms < self.min_utterance_ms:
             least = f"{self.min_utterance_ms} ms (min_utterance_ms)"
             return TooShort(f"{speech_ms:.0f} ms of speech, scored from {least}")
-        return None
+        return self._quota.over_utterances
 
     def _deliver(self, verdict: Verdict) -> None:
         utterance = verdict.utterance

@@ -42,7 +42,8 @@ class AffectService:
     ) -> pb.GetServerInfoResponse:
         if isinstance(request, ServiceError):
             await abort(context, request)
-        return server_info(self._pipeline.settings, self._pipeline.router.models)
+        quota = self._pipeline.quotas.tenant(CALLER.get().tenant).quota
+        return server_info(self._pipeline.settings, self._pipeline.router.models, quota)
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:

@@ -46,10 +46,15 @@ class ConsentWithheld(ScoringError):
     """The speaker withdrew consent; no score was asked for, or it was thrown away."""
 
 
+class OverQuota(ScoringError):
+    """The tenant's utterances are used up for now; no score was asked for."""
+
+
 _FAILURES: dict[type[ScoringError], pb.AffectStatus.ValueType] = {
     TooShort: pb.AFFECT_STATUS_INSUFFICIENT_SPEECH,
     ConsentWithheld: pb.AFFECT_STATUS_CONSENT_WITHHELD,
     ScorerOverloaded: pb.AFFECT_STATUS_OVERLOADED,
+    OverQuota: pb.AFFECT_STATUS_OVERLOADED,
     ScoreTooLate: pb.AFFECT_STATUS_DEADLINE_EXCEEDED,
 }
 

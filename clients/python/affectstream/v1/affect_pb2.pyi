@@ -293,7 +293,7 @@ class _AffectStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AffectSt
     AFFECT_STATUS_LOW_SNR: _AffectStatus.ValueType  # 4
     """More noise than the model can be trusted in."""
     AFFECT_STATUS_OVERLOADED: _AffectStatus.ValueType  # 5
-    """The scoring queue was full."""
+    """The scoring queue was full, or the tenant's utterances of this minute were used up; the detail says which."""
     AFFECT_STATUS_DEADLINE_EXCEEDED: _AffectStatus.ValueType  # 6
     """The score did not come in time."""
     AFFECT_STATUS_CONSENT_WITHHELD: _AffectStatus.ValueType  # 7
@@ -315,7 +315,7 @@ AFFECT_STATUS_INSUFFICIENT_SPEECH: AffectStatus.ValueType  # 3
 AFFECT_STATUS_LOW_SNR: AffectStatus.ValueType  # 4
 """More noise than the model can be trusted in."""
 AFFECT_STATUS_OVERLOADED: AffectStatus.ValueType  # 5
-"""The scoring queue was full."""
+"""The scoring queue was full, or the tenant's utterances of this minute were used up; the detail says which."""
 AFFECT_STATUS_DEADLINE_EXCEEDED: AffectStatus.ValueType  # 6
 """The score did not come in time."""
 AFFECT_STATUS_CONSENT_WITHHELD: AffectStatus.ValueType  # 7
@@ -2314,7 +2314,8 @@ class Warning(_message.Message):
     """Stable, upper case, such as "AUDIO_CLIPPED"."""
     message: _builtins.str
     """A plain sentence. Codes in use: AUDIO_CORRUPT, AUDIO_WHILE_PAUSED, CHANNEL_NOT_ANALYSED,
-    CONTROL_WITHOUT_EFFECT, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE.
+    CONTROL_WITHOUT_EFFECT, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, QUOTA_AUDIO_RATE, QUOTA_UTTERANCES,
+    TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE.
     """
     field: _builtins.str
     """The field it is about, its value and the limit, where there are such."""

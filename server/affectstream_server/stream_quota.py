@@ -1,0 +1,99 @@
+"""What one stream takes of its tenant's quotas."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from affectstream.contract import SAMPLE_RATE_HZ
+from affectstream_server.bucket import Clock
+from affectstream_server.quotas import RESERVE, Tenant
+from affectstream_server.scoring.load import Share
+from affectstream_server.stages.decide import OverQuota
+
+_AHEAD_S: Final = 0.5
+"""A stream that is further ahead of its clock comes faster than real time."""
+_TELL_S: Final = 0.5
+"""A stream that was held up for longer in all is told."""
+
+
+class StreamQuota:
+    """What one stream takes of its tenant's quotas."""
+
+    def __init__(self, tenant: Tenant, share: Share, clock: Clock = time.monotonic) -> None:
+        self.tenant = tenant
+        self.share = share
+        """Its part in the scorers' work."""
+        self._clock = clock
+        self._began_at: float | None = None
+        self._taken = 0
+        self._held_s = 0.0
+        self._told_of_utterances = False
+        self.warn: Callable[..., None] = lambda *_, **__: None
+        """Says in the stream that something is over quota; takes what `Voice.warn` does."""
+
+    async def room(self, samples: int, channels: int) -> bool:
+        """Wait until more audio may be read, after ``samples`` so far in all ``channels``, at 16 kHz.
+
+        True: it did wait.
+        """
+        audio = self.tenant.audio
+        if audio is None or not channels:
+            return False
+        self.tenant.take_audio(samples - self._taken)
+        self._taken = samples
+        if self._began_at is None:
+            self._began_at = self._clock()
+        waited = False
+        while wait_s := audio.wait_s(RESERVE if self._is_ahead(samples / channels) else 0.0):
+            self._hold(wait_s)
+            waited = True
+            await asyncio.sleep(wait_s)
+        return waited
+
+    def _is_ahead(self, samples: float) -> bool:
+        assert self._began_at is not None  # noqa: S101 - room has set it
+        return samples / SAMPLE_RATE_HZ - (self._clock() - self._began_at) > _AHEAD_S
+
+    def _hold(self, wait_s: float) -> None:
+        """Tell of audio that waits; once, when it is more than a caller may leave unnoticed."""
+        before, self._held_s = self._held_s, self._held_s + wait_s
+        if before <= _TELL_S < self._held_s:
+            self.warn(
+                "QUOTA_AUDIO_RATE",
+                "more audio comes than the tenant's quota; it is read at that rate",
+                field="audio_rate",
+                limit=f"{self.tenant.quota.audio_rate:g} seconds of audio a second",
+            )
+
+    @property
+    def over_utterances(self) -> OverQuota | None:
+        """Why another utterance would not be scored."""
+        utterances = self.tenant.utterances
+        if utterances is None or not (wait_s := utterances.wait_s()):
+            return None
+        return OverQuota(
+            f"{utterances.limit} utterances were scored in the last minute, the tenant's quota; "
+            f"the next one may be in {wait_s:.1f} s"
+        )
+
+    def take_utterance(self) -> None:
+        """Count an utterance that is scored."""
+        self._told_of_utterances = False
+        if self.tenant.utterances is not None:
+            self.tenant.utterances.take()
+
+    def refuse_utterance(self, why: OverQuota) -> None:
+        """Tell of an utterance that is not scored; once, until one is again."""
+        if not self._told_of_utterances and self.tenant.utterances is not None:
+            self._told_of_utterances = True
+            limit = self.tenant.utterances.limit
+            self.warn(
+                "QUOTA_UTTERANCES",
+                str(why),
+                field="utterances",
+                value=f"{limit} in the last minute",
+                limit=f"{limit} a minute",
+            )
