@@ -10,17 +10,19 @@ TORCH ?= torch==2.13.0
 
 RUN := .venv/bin
 MODELS := .venv-models/bin
+INTEGRATIONS := .venv-integrations/bin
 TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
+INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models lint bench quality stubs wheel extras clean
+.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality stubs wheel extras clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: .venv/.dev .venv-models/.ready ## Make both environments
+setup: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Make the environments
 
 demo: .venv/.runtime $(if $(TRITON),.venv/.triton triton-setup) ## Stream the sample talk, or AUDIO=file, and draw a timeline
 	@$(RUN)/python tools/check_light.py
@@ -31,23 +33,28 @@ triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU u
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint test-service test-models ## Set up, lint, check types and run every test
+test: lint test-service test-models test-integrations ## Set up, lint, check types and run every test
 
 test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu $(PYTEST_FLAGS)
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
 	@echo "== tests: models"
 	@$(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
 
-lint: .venv/.dev .venv-models/.ready ## Style and types
+test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
+	@echo "== tests: integrations"
+	@$(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
+
+lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and types
 	@echo "== lint and types"
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py
+	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations
 	@$(MODELS)/affectstream-models render --check
 
 bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/results/
@@ -68,7 +75,7 @@ extras: wheel ## Install each extra alone in a clean environment and run it
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/check_extras.sh
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-triton-bin .venv-triton-models dist runs bench/results quality/results
+	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -107,6 +114,13 @@ clean: ## Remove what was made here
 	@test -x $(TRITON_MODELS)/python || $(PYTHON) -m venv .venv-triton-models
 	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt numpy onnxruntime
 	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) --no-deps -e .
+	@touch $@
+
+.venv-integrations/.ready: $(INTEGRATIONS_SOURCES)
+	@echo "== making .venv-integrations with Pipecat and LiveKit Agents (about a minute, once)"
+	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
+	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints/integrations.txt \
+	  -e '.[server,pipecat,livekit,integrations-test]'
 	@touch $@
 
 .venv-models/.ready: $(MODELS_SOURCES)

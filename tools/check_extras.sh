@@ -5,11 +5,12 @@ cd "$(dirname "$0")/.."
 wheel=$(ls -t dist/affectstream-*.whl | head -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for extra in "" cli mic plot server jwt triton opus models; do
+for extra in "" cli mic plot server jwt triton opus pipecat livekit models; do
   name=${extra:-base}
   echo "== extra: $name"
   constraints=constraints/service.txt
   [ "$extra" = models ] && constraints=constraints/models.txt
+  case "$extra" in pipecat | livekit) constraints=constraints/integrations.txt ;; esac
   "${PYTHON:-python3}" -m venv "$work/$name"
   if [ "$extra" = models ]; then
     "$work/$name/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" "${TORCH:-torch==2.13.0}"
@@ -24,5 +25,8 @@ for extra in "" cli mic plot server jwt triton opus models; do
   if [ "$extra" = models ]; then
     "$work/$name/bin/affectstream-models" --help >/dev/null
   fi
+  case "$extra" in
+  pipecat | livekit) "$work/$name/bin/python" -c "import affectstream.integrations.$extra" ;;
+  esac
   rm -rf "$work/$name"
 done

@@ -1,0 +1,108 @@
+"""The LiveKit adapter in a whole session, against a real server, with pre-emptive generation on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from livekit import rtc
+from livekit.agents import llm
+
+from affectstream.integrations.livekit import AffectAgent, AffectListener
+from tests.integrations.livekit_agent import WAIT_S, Conversation, Timed, conversation, notes
+from tests.integrations.servers import EVEN, UNSURE, UPSET, Process, server_process, turn
+from tests.support.wire import running_server
+
+FREE_PORT = "127.0.0.1:1"
+
+
+def agent(address: str, listener: AffectListener | None = None) -> AffectAgent:
+    return AffectAgent(affect=listener or AffectListener(address), instructions="You answer calls.")
+
+
+def was_preemptive(running: Conversation, request: int) -> bool:
+    """The LLM was asked before the user's turn with this number was over."""
+    committed = [at for at, role, _ in running.added if role == "user"]
+    return running.llm.asked_at[request - 1] < committed[request - 1]
+
+
+async def test_preemptive_replies_have_their_turns_guidance_and_are_the_ones_that_are_used() -> None:
+    async with running_server() as server, conversation(agent(server.address)) as running:
+        for number, bounds in enumerate((UPSET, EVEN, UNSURE), start=1):
+            await running.caller.say(turn(bounds))
+            await running.replies(number)
+            assert was_preemptive(running, number)
+        assert await running.replies(3) == ["reply 1", "reply 2", "reply 3"], "each was asked for once"
+        upset, even, unsure = running.llm.asked
+        assert [role for role, _ in upset] == ["system", "system", "user"]
+        assert "sounds upset" in upset[1][1]
+        assert [role for role, _ in even] == ["system", "user", "assistant", "system", "user"]
+        assert "even" in even[3][1]
+        assert notes(unsure) == []
+        history = [(item.role, item.raw_text_content or "") for item in running.session.history.messages()]
+        assert notes(history) == [], "the history is as without the adapter"
+
+
+async def test_a_server_that_dies_or_is_not_there_costs_no_reply() -> None:
+    async with server_process() as process, conversation(agent(process.address)) as running:
+        await running.caller.say(turn(UPSET))
+        await running.replies(1)
+        await process.kill()
+        await running.caller.say(turn(UPSET))
+        assert await running.replies(2) == ["reply 1", "reply 2"]
+        assert [len(notes(asked)) for asked in running.llm.asked] == [1, 0]
+        assert was_preemptive(running, 2)
+
+
+async def test_a_frozen_server_costs_no_more_than_the_wait() -> None:
+    async with server_process() as process:
+        listener = Timed(process.address)
+        async with conversation(agent(process.address, listener)) as running:
+            await frozen_turn(process, running, listener)
+
+
+async def frozen_turn(process: Process, running: Conversation, listener: Timed) -> None:
+    await running.caller.say(turn(UPSET)[: 16 * 2_000])
+    process.freeze()
+    await running.caller.say(turn(UPSET)[16 * 2_000 :])
+    assert await running.replies(1) == ["reply 1"]
+    assert len(running.llm.asked) == 1
+    assert notes(running.llm.asked[0]) == []
+    (held_s,) = listener.held_s
+    assert 0.9 * WAIT_S < held_s < 5 * WAIT_S
+    process.thaw()
+    await running.caller.say(turn(EVEN))
+    await running.replies(2)
+    (only,) = notes(running.llm.asked[1])
+    assert "even" in only
+
+
+async def frames(bounds: tuple[float, float]) -> AsyncIterator[rtc.AudioFrame]:
+    samples = turn(bounds)
+    for place in range(0, len(samples), 480):
+        part = samples[place : place + 480]
+        yield rtc.AudioFrame(part.tobytes(), 16_000, 1, len(part))
+        await asyncio.sleep(0.005)
+
+
+async def test_an_agent_with_nodes_of_its_own_tees_and_guides_by_itself() -> None:
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content="Where is it?")
+    async with running_server() as server:
+        listener = AffectListener(server.address)
+        assert (await listener.guided(context)).items == context.items, "nothing was heard yet"
+        heard = 0
+        async for frame in listener.tee(frames(UPSET)):
+            heard += frame.samples_per_channel
+            if heard > 16 * 3_900:
+                break
+        assert heard > 16 * 3_900
+        again = [await listener.guided(context) for _ in range(2)]
+        assert [[item.role for item in guided.messages()] for guided in again] == [["system", "user"]] * 2
+        assert len(context.items) == 1
+
+
+def test_a_wait_beyond_its_limits_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"wait_ms is 1001, the limit is 0\.\.1000"):
+        AffectListener(FREE_PORT, wait_ms=1_001)
