@@ -8,11 +8,14 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from affectstream.tone import is_note
+from tests.support.chat import chat_server
 from tests.support.speech import SAMPLE_TALK, sample_talk
 from tests.support.wire import finals, running_server, seconds, stream_talk
 
@@ -101,3 +104,44 @@ async def test_voice_agent_says_each_turn(address: str) -> None:
     counts = [int(count) for count in re.findall(r"(\d+) utterances", "\n".join(lines))]
     assert 10 <= sum(counts) <= 12
     assert len(lines) >= 8
+
+
+async def test_asyncio_loop_replies_to_every_utterance(address: str) -> None:
+    lines = await run("asyncio_loop.py", address, SAMPLE_TALK, "16")
+    assert 10 <= len(lines) <= 12
+    upset = next(line for line in lines if 13.6 < float(line.split()[2]) < 14.0)
+    assert "sounds upset" in upset
+    assert "no guidance" in lines[0]
+
+
+async def test_chat_loop_tells_the_model_the_tone_of_this_turn_only(address: str) -> None:
+    with chat_server(lambda asked: {"content": f"reply {len(asked['messages'])}"}) as (model, asked):
+        lines = await run("chat_loop.py", address, model)
+    assert len(lines) == len(asked) >= 10
+    notes = [[m["content"] for m in request["messages"] if is_note(m["content"])] for request in asked]
+    assert max(map(len, notes)) == 1
+    (upset,) = (
+        n
+        for request, n in zip(asked, notes, strict=True)
+        if "nine days" in request["messages"][-1]["content"]
+    )
+    assert "sounds upset" in upset[0]
+    assert all(request["messages"][-1]["role"] == "user" for request in asked)
+    assert notes[0] == []
+
+
+async def test_affect_tool_answers_the_models_call(address: str) -> None:
+    call = {"id": "call-1", "type": "function", "function": {"name": "get_caller_affect", "arguments": "{}"}}
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        last = request["messages"][-1]
+        if last["role"] != "tool":
+            return {"role": "assistant", "content": None, "tool_calls": [call]}
+        return {"role": "assistant", "content": json.loads(last["content"])["advice"]}
+
+    with chat_server(answer) as (model, asked):
+        (line,) = await run("affect_tool.py", address, model)
+    assert line.startswith("The speaker")
+    assert asked[0]["tools"][0]["function"]["name"] == "get_caller_affect"
+    assert [message["role"] for message in asked[1]["messages"]] == ["user", "assistant", "tool"]
+    assert asked[1]["messages"][2]["tool_call_id"] == "call-1"
