@@ -97,6 +97,9 @@ class ScoringSettings(Section):
         4, ge=1, le=64, description="a stream with more is not read from until one is scored"
     )
     deadline_ms: int = Field(5_000, ge=10, le=60_000, description="from the endpoint to the score")
+    canary_s: float = Field(
+        5.0, ge=0.1, le=300, description="without a score for this long the embedded model is not ready"
+    )
     speculate: bool = Field(True, description="begin to score in the first silence, before the endpoint")
     speculate_every_ms: int = Field(
         250, ge=0, le=10_000, description="least audio between two scores of an open utterance"

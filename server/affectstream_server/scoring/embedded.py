@@ -23,12 +23,15 @@ from affectstream.contract import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
 )
+from affectstream_server.scoring.canary import Answer, CanaryFailed, canary_audio
+from affectstream_server.scoring.embedded_watch import EmbeddedWatch
 from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.pool import FairPool
 from affectstream_server.scoring.scorer import (
     ModelFault,
     ModelInfo,
     Score,
+    ScorerUnavailable,
     ScoreTooLate,
     checked_score,
 )
@@ -42,9 +45,15 @@ class ModelRejected(Exception):
 
 
 class EmbeddedScorer:
-    """Scores with an ONNX model of the contract's tensors. See `affectstream.contract`."""
+    """Scores with an ONNX model of the contract's tensors. See `affectstream.contract`.
 
-    def __init__(self, folder: Path = BUNDLED, *, threads: int = 1, max_pending: int = 256) -> None:
+    It may serve from the first; from `start` on it is watched.
+    """
+
+    def __init__(
+        self, folder: Path = BUNDLED, *, threads: int = 1, max_pending: int = 256, canary_s: float = 5.0
+    ) -> None:
+        """Load the model and hear the known sound. Raises `ModelRejected`."""
         path = folder / "model.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -59,6 +68,9 @@ class EmbeddedScorer:
             raise ModelRejected(f"{path}: not a model that onnxruntime can load") from error
         self.model = _describe(path, self._session, hashlib.sha256(content).hexdigest())
         self._pool: FairPool[Score] = FairPool(threads, max_pending)
+        self._watch = EmbeddedWatch(
+            self.model.name, self._hear_canary, self._known_answer(path), period_s=canary_s, threads=threads
+        )
 
     @property
     def name(self) -> str:
@@ -66,10 +78,12 @@ class EmbeddedScorer:
 
     @property
     def trouble(self) -> str:
-        return ""
+        """Why it may not serve now; empty where it may."""
+        return self._watch.trouble
 
     def start(self, changed: Callable[[], None]) -> None:
-        """Nothing to do: it was ready when it was made."""
+        """Begin to watch the model and its threads; ``changed`` is told when `trouble` changes."""
+        self._watch.start(changed)
 
     async def score(
         self,
@@ -80,16 +94,40 @@ class EmbeddedScorer:
     ) -> Score:
         if not 0 < len(audio) <= self.model.max_samples:
             raise ModelFault(f"{len(audio)} samples, expected 1 to {self.model.max_samples}")
-        asked = time.perf_counter()
+        if self.trouble:
+            raise ScorerUnavailable("the model is not ready; the server's log says why")
         try:
-            return await self._pool.run(
-                ticket or Ticket(), len(audio), timeout_s, lambda: self._run(audio, asked)
-            )
+            score = await self._in_turn(audio, timeout_s, ticket or Ticket())
         except TimeoutError:
             raise ScoreTooLate(f"no score within {timeout_s * 1_000:.0f} ms") from None
+        self._watch.scored()
+        return score
 
     async def close(self) -> None:
+        await self._watch.close()
         self._pool.close()
+
+    async def _in_turn(self, audio: Samples, timeout_s: float | None, ticket: Ticket) -> Score:
+        asked = time.perf_counter()
+        return await self._pool.run(ticket, len(audio), timeout_s, lambda: self._run(audio, asked))
+
+    async def _hear_canary(self) -> Answer:
+        return _answer(await self._in_turn(canary_audio(), None, Ticket()))
+
+    def _known_answer(self, path: Path) -> Answer:
+        """What the model says of the known sound; silence must sound different."""
+        try:
+            heard, silence = (
+                _answer(self._run(sound, time.perf_counter()))
+                for sound in (canary_audio(), np.zeros_like(canary_audio()))
+            )
+        except ModelFault as fault:
+            raise ModelRejected(f"{path}: does not answer the known sound: {fault}") from None
+        try:
+            silence.compare(heard)
+        except CanaryFailed:
+            return heard
+        raise ModelRejected(f"{path}: silence and the known sound gave the same answer")
 
     def _run(self, audio: Samples, asked: float) -> Score:
         started = time.perf_counter()
@@ -108,6 +146,10 @@ class EmbeddedScorer:
             compute_ms=(time.perf_counter() - started) * 1_000,
             queue_ms=(started - asked) * 1_000,
         )
+
+
+def _answer(score: Score) -> Answer:
+    return Answer(tuple(score.probabilities.tolist()), tuple(score.dimensions.tolist()))
 
 
 def _describe(path: Path, session: onnxruntime.InferenceSession, digest: str) -> ModelInfo:

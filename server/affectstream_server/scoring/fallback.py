@@ -27,7 +27,7 @@ _FIRST_SHARE: Final = 0.8
 
 
 class WithFallback:
-    """Two scorers as one. It is never in trouble, as the second is in this process.
+    """Two scorers as one, in trouble only where both are.
 
     A full queue is passed on: what is too much for an inference server is too much for one process.
     """
@@ -50,7 +50,7 @@ class WithFallback:
 
     @property
     def trouble(self) -> str:
-        return ""
+        return self._first.trouble and self._second.trouble
 
     def start(self, changed: Callable[[], None]) -> None:
         self._first.start(changed)

@@ -23,8 +23,10 @@ class FairPool(Generic[Result]):
         self._waiting: FairQueue[_Job[Result]] = FairQueue(limit)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
 
-    async def run(self, ticket: Ticket, cost: float, timeout_s: float, work: Callable[[], Result]) -> Result:
-        """Do ``work`` in its turn. Raises `ScorerOverloaded`, and `TimeoutError`.
+    async def run(
+        self, ticket: Ticket, cost: float, timeout_s: float | None, work: Callable[[], Result]
+    ) -> Result:
+        """Do ``work`` in its turn. Raises `ScorerOverloaded`, and `TimeoutError`; None waits for ever.
 
         Work that has begun cannot be stopped: the ticket is held until it ends.
         """

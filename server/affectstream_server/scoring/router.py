@@ -168,6 +168,7 @@ def _embedded(settings: Settings) -> EmbeddedScorer:
         Path(settings.scoring.model) if settings.scoring.model else BUNDLED,
         threads=settings.scoring.threads,
         max_pending=settings.scoring.max_pending,
+        canary_s=settings.scoring.canary_s,
     )
 
 
