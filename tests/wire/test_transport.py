@@ -81,7 +81,7 @@ async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
                 sent += 3_200
 
     async with running_server({"scoring": {"max_pending_per_stream": 1, "speculate": False}}) as server:
-        pool = server.pipeline.router.default._pool  # type: ignore[attr-defined] # keep its one thread busy
+        pool = server.pipeline.router.default._pool._threads  # type: ignore[attr-defined] # keep its one thread busy
         busy = pool.submit(time.sleep, 3.0)
         flooding = asyncio.create_task(exchange(server.address, flood(), []))
         await asyncio.sleep(2.0)
