@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 
 from affectstream_server.edge.server import GrpcServer
+from affectstream_server.heartbeat import beat
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import Settings
@@ -69,6 +70,15 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        beating = loop.create_task(beat())
+        try:
+            await self._serve_until(stop, ready)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _serve_until(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+        loop = asyncio.get_running_loop()
         await self.start()
         if not self._ready.is_set():
             _log.warning("listening on %s, not ready: %s", self.address, self.pipeline.router.trouble)

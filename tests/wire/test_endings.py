@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -17,6 +14,7 @@ from google.rpc import error_details_pb2
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.lifecycle import Server
+from tests.support.process import start_process
 from tests.support.speech import sample_talk
 from tests.support.wire import (
     END,
@@ -229,22 +227,6 @@ async def test_slow_reader_is_cut_off_with_a_reason(monkeypatch: pytest.MonkeyPa
                     pass
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert error_info(caught.value).reason == "SLOW_READER"
-
-
-def start_process(*arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """A server process and where it listens."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AFFECTSTREAM_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "affectstream_server", "--address", "127.0.0.1:0", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("affectstream: ready on 127.0.0.1:"), process.communicate()[1]
-    return process, line.split()[-1]
 
 
 async def test_sigterm_finishes_the_open_utterance_and_exits_with_0() -> None:

@@ -1,0 +1,24 @@
+"""The event loop's heartbeat, so that the log says where a loop is stuck that answers nobody any more."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import sys
+from typing import Final
+
+_STUCK_S: Final = 5.0
+
+
+async def beat(stuck_s: float = _STUCK_S) -> None:
+    """Beat until cancelled. Where a beat is ``stuck_s`` late, every thread's stack goes to stderr, again and
+    again: files, lines and functions, and no value of any variable.
+
+    The watching thread is the interpreter's own and needs nothing of the loop. There is one a process.
+    """
+    try:
+        while True:
+            faulthandler.dump_traceback_later(stuck_s, repeat=True, file=sys.stderr)
+            await asyncio.sleep(stuck_s / 5)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
