@@ -34,6 +34,12 @@ class ServerSettings(Section):
     address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
     max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
+    max_connections: int = Field(
+        2_000, ge=1, le=100_000, description="connections at once; a further one is closed as it comes"
+    )
+    idle_connection_s: float = Field(
+        60.0, ge=1, le=86_400, description="a connection without a call for so long is closed"
+    )
     drain_s: float = Field(10.0, ge=0, le=600, description="time that open utterances get after SIGTERM")
     stream_age_s: float = Field(
         LIMITS.stream_age_ms / 1_000,

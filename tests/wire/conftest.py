@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.pki import Pki
 from tests.support.wire import running_server
 
 
@@ -35,3 +37,9 @@ async def _nothing_is_left() -> AsyncIterator[None]:
         if thread.name.startswith("score"):
             thread.join(timeout=5)
             assert not thread.is_alive(), "a scoring thread outlived its test"
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    """A server's certificate and CAs, in a folder of the test."""
+    return Pki(tmp_path)

@@ -1,4 +1,7 @@
-"""The transport's arguments do what they are set for. gRPC ignores a misspelt one in silence."""
+"""The transport's arguments do what they are set for. gRPC ignores a misspelt one in silence.
+
+Those about connections: test_connections.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from tests.support.speech import sample_talk
 from tests.support.wire import Request, audio, chunks, config, exchange, running_server
 
 FROZEN_S = 20
-SILENT_TCP_S = 5
 
 CLIENT = """
 import asyncio, sys, grpc
@@ -57,16 +59,6 @@ async def test_a_frozen_peer_is_noticed(tmp_path: Path) -> None:
         finally:
             client.kill()
             client.communicate()
-
-
-async def test_a_connection_that_says_nothing_is_closed() -> None:
-    async with running_server() as server:
-        host, _, port = server.address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        async with asyncio.timeout(5 * SILENT_TCP_S):
-            while await reader.read(4_096):
-                pass  # the server's own preface comes first
-        writer.close()
 
 
 async def test_audio_that_is_not_read_stays_with_its_sender() -> None:

@@ -59,7 +59,7 @@ _CONNECT_CAUSES: Final = (
     ("hostname verification", "its certificate is for another name"),
     ("handshake", "the secure handshake failed"),
     ("ssl", "the secure handshake failed"),
-    ("socket closed", "it closed the connection; does it ask for TLS, or for a certificate of ours?"),
+    ("socket closed", "it closed the connection: is it full, or does it want TLS or a certificate?"),
     ("no route to host", "no route to it"),
     ("network is unreachable", "the network cannot be reached"),
     ("timed out", "no answer"),

@@ -1,4 +1,4 @@
-"""The gRPC server: its channel arguments, its socket, health and reflection."""
+"""The gRPC server: its socket, health and reflection."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from affectstream.contract import LIMITS
 from affectstream_server.auth.authenticator import Authenticator
+from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
 from affectstream_server.edge.service import SERVICE_NAME, AffectService
 from affectstream_server.edge.tls import server_credentials
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.settings import ServerSettings, Settings
+from affectstream_server.settings import Settings
 
 LIVENESS: Final = "liveness"
 """Health service name that serves as long as the process does; "" and the service's name are readiness."""
@@ -74,20 +74,3 @@ class GrpcServer:
         """Close the listener, give open calls ``grace_s``, then end them."""
         await self._server.stop(grace_s)
         await self._authenticator.close()
-
-
-def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:
-    """Every argument of the server's transport. A wrong name is ignored by gRPC: each has a test."""
-    return [
-        ("grpc.so_reuseport", int(settings.reuse_port)),
-        ("grpc.max_receive_message_length", LIMITS.analyze_bytes),
-        # Without the probe the window stays at 64 KiB: a stream that is not read holds 2 s of audio.
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.server_handshake_timeout_ms", 5_000),
-    ]

@@ -103,7 +103,7 @@ async def test_what_is_missing_is_said_in_one_line(guarded: Guarded) -> None:
         run("info", "--server", guarded.address, *without(guarded.options, "--cert", "--key")),
         run("info", "--server", guarded.address),
     )
-    closed = "it closed the connection; does it ask for TLS, or for a certificate of ours?"
+    closed = "it closed the connection: is it full, or does it want TLS or a certificate?"
     for (status, out, err), words in zip(done, [*cells.values(), closed, closed], strict=True):
         assert status == 1
         assert not out

@@ -16,7 +16,7 @@ from tests.support.pki import Pair, Pki, content, write
 from tests.support.wire import running_server
 
 OK = "ok"
-CLOSED = "it closed the connection; does it ask for TLS, or for a certificate of ours?"
+CLOSED = "it closed the connection: is it full, or does it want TLS or a certificate?"
 NO_TLS = "it does not speak TLS"
 FOREIGN_CA = "its certificate is of a CA that is not trusted here"
 OTHER_NAME = "its certificate is for another name"
