@@ -14,11 +14,13 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
+from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge.server import CannotListen
 from tests.support.speech import sample_talk
-from tests.support.wire import Request, audio, chunks, config, exchange, running_server
+from tests.support.wire import Request, audio, chunks, config, error_info, exchange, running_server, stub
 
 FROZEN_S = 20
 
@@ -105,3 +107,14 @@ async def test_a_message_over_every_limit_is_refused_by_the_transport(server_add
 
     error = await refusal(server_address, [config(), audio(bytes(11 * 1024 * 1024))])
     assert error.code().name == "RESOURCE_EXHAUSTED"
+
+
+async def test_a_message_within_the_largest_limit_gets_as_far_as_our_own_checks(server_address: str) -> None:
+    """gRPC's default would refuse it at 4 MiB."""
+    form = pb.AudioFormat(encoding=pb.AUDIO_ENCODING_LINEAR16, sample_rate_hz=16_000)
+    async with stub(server_address) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await service.AnalyzeUtterance(
+                pb.AnalyzeUtteranceRequest(audio=form, data=bytes(8 * 1024 * 1024))
+            )
+    assert error_info(error.value).reason == "UTTERANCE_TOO_LONG"
