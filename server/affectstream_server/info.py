@@ -35,6 +35,7 @@ FEATURES: Final = (
 )
 
 _LIMITS: Final = (
+    ("metadata_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("message_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("chunk_ms", "ms", "INVALID_ARGUMENT", False),
     ("labels", "count", "INVALID_ARGUMENT", False),
@@ -70,6 +71,11 @@ def limits_message(settings: Settings, quota: Quota) -> pb.Limits:
         pb.Limit(name=name, value=getattr(LIMITS, name), unit=unit, status=status, session_survives=survives)
         for name, unit, status, survives in _LIMITS
     ]
+    limits.append(
+        pb.Limit(
+            name="connections", value=settings.server.max_connections, unit="count", status="UNAVAILABLE"
+        )
+    )
     limits.append(
         pb.Limit(name="streams", value=settings.server.max_streams, unit="count", status="RESOURCE_EXHAUSTED")
     )

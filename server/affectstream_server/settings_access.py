@@ -11,7 +11,7 @@ from affectstream.address import is_loopback
 from affectstream_server.section import Section
 
 TOKEN_BYTES: Final = 6_144
-"""The longest token that is looked at; the transport takes 8 KiB of metadata in all."""
+"""The longest token that is looked at; the transport takes 16 KiB of metadata in all."""
 
 
 class TlsSettings(Section):

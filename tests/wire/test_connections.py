@@ -9,6 +9,7 @@ import pytest
 
 from affectstream import AffectClient, ConnectError, ResourceExhausted, Timeouts
 from affectstream.channel import KEEPALIVE_MS
+from affectstream.contract import LIMITS
 from affectstream_server.edge import arguments
 from tests.support.http2 import connected
 from tests.support.pki import Pki
@@ -125,8 +126,8 @@ async def test_connections_over_the_limit_are_closed_and_those_within_it_go_on()
 async def test_metadata_within_the_limit_always_passes_and_over_it_never() -> None:
     async with running_server() as server:
         for size, passes in (
-            (arguments.METADATA_BYTES - 1_024, True),
-            (arguments.METADATA_BYTES + 1_024, False),
+            (LIMITS.metadata_bytes - 1_024, True),
+            (LIMITS.metadata_bytes + 1_024, False),
         ):
             metadata = (("x-much", "x" * size),)
             async with AffectClient(server.address, metadata=metadata, options=ALONE) as client:

@@ -72,6 +72,7 @@ METADATA_KEYS: Final = (
 class Limits:
     """Bounds that hold on the wire whatever the settings are. All are reported by GetServerInfo."""
 
+    metadata_bytes: int = 16 * 1024
     message_bytes: int = 64 * 1024
     chunk_ms: int = 1_000
     labels: int = 16

@@ -18,8 +18,6 @@ MIN_PING_INTERVAL_MS: Final = 5_000
 """Clients that ping more often are sent away; ours does every 10 s."""
 HANDSHAKE_MS: Final = 5_000
 """For TLS and the first words of HTTP/2."""
-METADATA_BYTES: Final = 16_384
-"""All metadata of a call: a token, tracing, and what proxies add."""
 
 
 def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -31,8 +29,8 @@ def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         ("grpc.max_receive_message_length", LIMITS.analyze_bytes),
         # Two different limits would refuse what is between them by chance.
-        ("grpc.max_metadata_size", METADATA_BYTES),
-        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+        ("grpc.max_metadata_size", LIMITS.metadata_bytes),
+        ("grpc.absolute_max_metadata_size", LIMITS.metadata_bytes),
         # Without the probe the window stays at 64 KiB: a stream that is not read holds 2 s of audio.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class AffectServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -57,7 +60,10 @@ class AffectServiceStub:
 
 
 class AffectServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
 
     def GetServerInfo(self, request, context):
         """What this server is: models, labels in order, accepted audio, every limit, defaults, features.
@@ -121,7 +127,10 @@ def add_AffectServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AffectService:
-    """Missing associated documentation comment in .proto file."""
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
 
     @staticmethod
     def GetServerInfo(request,

@@ -48,6 +48,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AffectServiceStub:
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -66,6 +71,11 @@ class AffectServiceStub:
 
 @_typing.type_check_only
 class AffectServiceAsyncStub(AffectServiceStub):
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_affect_pb2.GetServerInfoRequest, _affect_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """What this server is: models, labels in order, accepted audio, every limit, defaults, features."""
@@ -80,6 +90,11 @@ class AffectServiceAsyncStub(AffectServiceStub):
     """The events of a session or of a tenant, from any replica, resumable by cursor."""
 
 class AffectServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
+    that is accepted it ends as UNAUTHENTICATED, reason TOKEN_NOT_ACCEPTED, whatever was wrong with it. The token
+    says which tenant the caller is: sessions of other tenants do not exist for it.
+    """
+
     @_abc_1.abstractmethod
     def GetServerInfo(
         self,
