@@ -14,6 +14,8 @@ def is_loopback(target: str) -> bool:
     if separator and scheme in ("unix", "unix-abstract"):
         return True
     if separator and scheme in ("dns", "ipv4", "ipv6"):
+        if rest.startswith("//") and not rest.startswith("///"):
+            return False  # another name server answers
         target = rest.rpartition("/")[2]
     hosts = [host_of(part) for part in target.split(",")]
     return all(host == "localhost" or _is_loopback_ip(host) for host in hosts)

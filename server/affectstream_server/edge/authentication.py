@@ -14,7 +14,7 @@ from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.auth.refusal import CannotTell, NotAccepted
 from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.status import abort
-from affectstream_server.errors import ServiceError, Unauthenticated, Unavailable
+from affectstream_server.errors import InternalFault, ServiceError, Unauthenticated, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,9 @@ class Authentication(grpc.aio.ServerInterceptor):
                 "no keys to check it with",
                 Unavailable("tokens cannot be checked just now", reason="NO_TOKEN_KEYS", retry_after_s=10.0),
             )
+        except Exception:  # noqa: BLE001 - nobody gets in by a fault of ours, and its text must not get out
+            _log.exception("a token could not be looked at")
+            return self._refuse("a fault of ours", InternalFault())
         return await continuation(handler_call_details)
 
     def _refuse(self, why: str, error: ServiceError) -> Handler:

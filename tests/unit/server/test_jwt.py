@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
+from hypothesis import strategies as st
 
 from affectstream_server.auth import Identity, jwks
 from affectstream_server.auth.authenticator import Authenticator
@@ -70,6 +73,10 @@ def _tampered() -> str:
     return f"{head}.{PROVIDER.token(tenant='globex').split('.')[1]}.{signature}"
 
 
+def _nested() -> str:
+    return base64.urlsafe_b64encode(b"[" * 4_000).decode().rstrip("=") + ".e30.e30"
+
+
 BAD: dict[str, tuple[Callable[[], str], Cause]] = {
     "of another's key": (OTHERS.token, Cause.SIGNATURE),
     "a key that is not in the set": (lambda: PROVIDER.token(key_id="other"), Cause.SIGNATURE),
@@ -82,6 +89,8 @@ BAD: dict[str, tuple[Callable[[], str], Cause]] = {
     "not signed": (_unsigned, Cause.SIGNATURE),
     "signed by another key of the set": (lambda: PROVIDER.token("RS256", key_id="ES256"), Cause.SIGNATURE),
     "no JWT": (lambda: "a.b.c", Cause.UNKNOWN),
+    "a head without end": (_nested, Cause.UNKNOWN),
+    "expires at infinity": (lambda: PROVIDER.token(exp=float("inf")), Cause.UNKNOWN),
     "one word": (lambda: "word", Cause.UNKNOWN),
     "expired": (lambda: PROVIDER.token(exp=int(time.time()) - 11), Cause.EXPIRED),
     "never expires": (lambda: PROVIDER.token(exp=None), Cause.CLAIMS),
@@ -101,6 +110,19 @@ BAD: dict[str, tuple[Callable[[], str], Cause]] = {
 async def test_what_is_bad_is_refused(authenticator: Authenticator, name: str) -> None:
     make, cause = BAD[name]
     assert await outcome(authenticator, make()) is cause
+
+
+@given(
+    st.one_of(
+        st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200),
+        st.lists(st.binary(max_size=60).map(lambda part: base64.urlsafe_b64encode(part).decode())).map(
+            ".".join
+        ),
+    )
+)
+@settings_of(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_made_up_gets_in_or_breaks_anything(authenticator: Authenticator, token: str) -> None:
+    assert isinstance(asyncio.run(outcome(authenticator, token)), Cause)
 
 
 async def test_clocks_may_differ_a_little(authenticator: Authenticator) -> None:

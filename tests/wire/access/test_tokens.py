@@ -262,6 +262,20 @@ async def test_a_broken_change_of_the_file_is_logged_once_and_the_tokens_before_
     assert "not valid YAML" in told
 
 
+async def test_a_fault_of_ours_lets_nobody_in_and_tells_nothing(
+    issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, secret: str) -> None:
+        raise RuntimeError(f"no, {secret}")
+
+    monkeypatch.setattr(tokens.Tokens, "identify", fail)
+    async with serving(issued) as server, grpc.aio.insecure_channel(server.address) as channel:
+        error = await refusal(info, channel, (("authorization", f"Bearer {issued.acme}"),))
+    assert error is not None
+    assert error.code() == grpc.StatusCode.INTERNAL
+    assert issued.acme not in str(error)
+
+
 async def test_a_stream_outlives_its_token(issued: Issued) -> None:
     """It is asked for when a call begins; the next call needs one that is good."""
     async with (
