@@ -29,6 +29,8 @@ def channel_options(overrides: ChannelOptions = ()) -> ChannelOptions:
         # 0: no limit. The default stops pinging after two pings without data, as in a long silence.
         "grpc.http2.max_pings_without_data": 0,
         "grpc.max_receive_message_length": RECEIVE_MESSAGE_BYTES,
+        # A channel of its own: one that takes the place of a broken one must not get its connection back.
+        "grpc.use_local_subchannel_pool": 1,
     }
     options.update(overrides)
     return tuple(options.items())

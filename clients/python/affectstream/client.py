@@ -12,6 +12,7 @@ async with AffectClient("127.0.0.1:50051") as client:
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -22,12 +23,18 @@ from affectstream import errors, status
 from affectstream.address import is_loopback
 from affectstream.channel import ChannelOptions, open_channel
 from affectstream.config import AudioFormat, StreamConfig
+from affectstream.connection import Connection
 from affectstream.contract import LIMITS
 from affectstream.decode import decode
+from affectstream.dialer import Dialer
 from affectstream.enums import ConsentBasis, SubjectRole
 from affectstream.events import AffectEvent
 from affectstream.info import ServerInfo
+from affectstream.keeper import Keeper
+from affectstream.line import Line
+from affectstream.link import Link
 from affectstream.pcm import to_bytes
+from affectstream.reconnect import Reconnect
 from affectstream.stream import AffectStream
 from affectstream.timeouts import Timeouts, finite
 from affectstream.tls import Tls
@@ -83,33 +90,40 @@ class AffectClient:
         self._tls = Tls() if tls is True else tls or None
         self._credentials = credentials
         self._options = options
-        self._channel: grpc.aio.Channel | None = None
+        self._connection = Connection(target, self._open_channel, self._call_metadata)
 
     async def __aenter__(self) -> Self:
-        if self._channel is not None:
+        if self._connection.is_open:
             raise RuntimeError("the client is open already")
-        credentials, options = self._credentials, self._options
-        if self._tls is not None:
-            credentials, options = self._tls.credentials(), (*self._tls.options, *options)
-        self._channel = open_channel(self.target, credentials, options)
+        self._connection.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            await channel.close()
+        await self._connection.close()
 
-    def stream(self, config: StreamConfig | None = None) -> AffectStream:
+    def stream(
+        self, config: StreamConfig | None = None, *, reconnect: Reconnect | None = None
+    ) -> AffectStream:
         """A stream, to be entered with `async with`.
 
         Args:
             config: What is asked for; None: 16 kHz mono LINEAR16 and the server's defaults.
+            reconnect: Go on with the session when its call is lost, as this says; None: the stream ends
+                with its call.
+
+        Raises:
+            ValueError: `reconnect` with compressed audio, or with too long an interval of progress events.
         """
-        return AffectStream(
-            self._open_channel, self.target, config or StreamConfig(), self.timeouts, self._call_metadata
-        )
+        config = config or StreamConfig()
+        line: Line
+        if reconnect is None:
+            line = Link(self._connection, config.to_proto(), config, self.timeouts)
+        else:
+            dialer = Dialer(self._connection, config, self.timeouts, reconnect, chance=random.random)
+            line = Keeper(dialer, config.audio, reconnect)
+        return AffectStream(line, config.audio, self.timeouts, self.target)
 
     async def server_info(self) -> ServerInfo:
         """What the server is: models, labels in order, accepted audio, every limit, defaults, features.
@@ -119,7 +133,7 @@ class AffectClient:
             TimedOut: no answer within `Timeouts.call_s`.
             AffectStreamError: the server refused or failed.
         """
-        stub = AffectServiceStub(self._open_channel)
+        stub = AffectServiceStub(self._connection.channel)
         try:
             response = await stub.GetServerInfo(
                 pb.GetServerInfoRequest(),
@@ -187,7 +201,7 @@ class AffectClient:
                 value=f"{size} bytes",
                 limit=f"{LIMITS.analyze_bytes} bytes",
             )
-        stub = AffectServiceStub(self._open_channel)
+        stub = AffectServiceStub(self._connection.channel)
         try:
             response = await stub.AnalyzeUtterance(
                 request,
@@ -201,11 +215,11 @@ class AffectClient:
             raise errors.ProtocolError("the server answered without an event")
         return event
 
-    @property
     def _open_channel(self) -> grpc.aio.Channel:
-        if self._channel is None:
-            raise RuntimeError("the client is not open: use `async with`")
-        return self._channel
+        credentials, options = self._credentials, self._options
+        if self._tls is not None:
+            credentials, options = self._tls.credentials(), (*self._tls.options, *options)
+        return open_channel(self.target, credentials, options)
 
     async def _call_metadata(self) -> grpc.aio.Metadata:
         """What goes with one call.
@@ -223,7 +237,7 @@ class AffectClient:
 
     def _unary_error(self, raised: grpc.aio.AioRpcError) -> errors.AffectStreamError:
         error = status.from_rpc_error(raised)
-        connected = self._open_channel.get_state() is grpc.ChannelConnectivity.READY
+        connected = self._connection.channel.get_state() is grpc.ChannelConnectivity.READY
         if (
             not connected
             and not error.reason

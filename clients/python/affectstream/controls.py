@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from affectstream import errors, events
 from affectstream.contract import LIMITS
 from affectstream.events import ControlDone, Event
-from affectstream.inbox import Inbox
+from affectstream.line import Answers
 from affectstream.timeouts import Timeouts, finite
 from affectstream.v1 import affect_pb2 as pb
 
@@ -33,7 +33,7 @@ MOST_TURN_ID_BYTES: Final = LIMITS.label_bytes
 class SentControl:
     """A control that was sent."""
 
-    def __init__(self, control_id: str, kind: str, inbox: Inbox, limit_s: float) -> None:
+    def __init__(self, control_id: str, kind: str, inbox: Answers, limit_s: float) -> None:
         self.control_id: Final = control_id
         """As in its `ControlDone`."""
         self.kind: Final = kind
@@ -94,7 +94,7 @@ class Controls(ABC):
 
     @property
     @abstractmethod
-    def _open_inbox(self) -> Inbox:
+    def _open_inbox(self) -> Answers:
         """Where answers come. Raises `RuntimeError` before the stream is open."""
 
     @abstractmethod

@@ -2,7 +2,8 @@
 
     AffectStreamError                 status               retry helps
     ├── ServerUnavailable             UNAVAILABLE          yes    draining, or the connection was lost
-    │   └── ConnectError              UNAVAILABLE          yes    nobody answers at the address
+    │   ├── ConnectError              UNAVAILABLE          yes    nobody answers at the address
+    │   └── GaveUp                    UNAVAILABLE          yes    reconnecting did not help in time
     ├── TimedOut                      DEADLINE_EXCEEDED    yes    a limit of `Timeouts` or the server's passed
     ├── ResourceExhausted             RESOURCE_EXHAUSTED   after `retry_after_s`, if that is given
     ├── InvalidRequest                INVALID_ARGUMENT     no     see `field`, `value`, `limit`
@@ -12,7 +13,8 @@
     ├── NotFound                      NOT_FOUND            no
     ├── Unimplemented                 UNIMPLEMENTED        no     this server does not serve it
     ├── Cancelled                     CANCELLED            no     the call was cancelled on this side
-    ├── ControlWithoutEffect      -                    no     `reason` says why; the stream goes on
+    ├── Aborted                       ABORTED              no     another stream took the session
+    ├── ControlWithoutEffect          -                    no     `reason` says why; the stream goes on
     ├── StreamClosed                  -                    no     sending on a stream that has ended
     ├── ProtocolError                 -                    no     the server broke the contract
     └── ServerError                   INTERNAL, others     no     the server failed
@@ -74,6 +76,10 @@ class ConnectError(ServerUnavailable):
     """No connection: nobody listens there, the name is not known, or TLS failed."""
 
 
+class GaveUp(ServerUnavailable):
+    """A stream that reconnects had no call for longer than its `Reconnect` allows; names the last cause."""
+
+
 class TimedOut(AffectStreamError):
     """A limit of `Timeouts`, or the server's own, passed."""
 
@@ -128,6 +134,12 @@ class Cancelled(AffectStreamError):
     """The call was cancelled on this side, or by a proxy between."""
 
     status = grpc.StatusCode.CANCELLED
+
+
+class Aborted(AffectStreamError):
+    """The server ended the call in favour of another: another stream continues the session."""
+
+    status = grpc.StatusCode.ABORTED
 
 
 class ControlWithoutEffect(AffectStreamError):

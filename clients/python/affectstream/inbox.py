@@ -52,16 +52,14 @@ class Inbox:
         if self.ended:
             return
         if len(self.events) >= MOST_UNREAD:
-            raise errors.ResourceExhausted(
-                f"{MOST_UNREAD} events wait to be read: iterate the stream while controls are waited for",
-                reason="EVENTS_UNREAD",
-                field="events",
-                value=str(len(self.events)),
-                limit=str(MOST_UNREAD),
-            )
+            raise events_unread()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._read())
         await asyncio.wait({self._task})
+
+    def take(self) -> Event:
+        """The next event. Raises `IndexError` where none waits."""
+        return self.events.popleft()
 
     async def close(self) -> None:
         """Forget what was not handed out. The call must have been cancelled or have ended."""
@@ -91,3 +89,14 @@ class Inbox:
 
     def _end(self, error: errors.AffectStreamError | None) -> None:
         self.ended, self.error = True, error
+
+
+def events_unread() -> errors.ResourceExhausted:
+    """The error of a wait for controls that nobody reads beside."""
+    return errors.ResourceExhausted(
+        f"{MOST_UNREAD} events wait to be read: iterate the stream while controls are waited for",
+        reason="EVENTS_UNREAD",
+        field="events",
+        value=str(MOST_UNREAD),
+        limit=str(MOST_UNREAD),
+    )

@@ -97,6 +97,10 @@ class Outbox:
         if position > self.position:
             self.position = self._origin = position
 
+    def align(self, origin: int) -> None:
+        """The server's blocks begin to count at `origin`, before the newest audio."""
+        self._origin = origin
+
     async def drain(self) -> None:
         """Write all that was added. Returns when gRPC has taken it.
 

@@ -27,6 +27,7 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[errors.AffectStreamError]]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.UNIMPLEMENTED: errors.Unimplemented,
     grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.ABORTED: errors.Aborted,
 }
 
 # What is said of a status that no Affectstream server explained: a proxy's or a library's own text
@@ -43,6 +44,7 @@ _PLAIN: Final[dict[grpc.StatusCode, str]] = {
     grpc.StatusCode.PERMISSION_DENIED: "the credentials do not allow this call",
     grpc.StatusCode.UNIMPLEMENTED: "this server does not serve that call",
     grpc.StatusCode.CANCELLED: "the call was cancelled",
+    grpc.StatusCode.ABORTED: "the server ended the call in favour of another",
 }
 
 _CONNECT_CAUSES: Final = (

@@ -17,9 +17,20 @@ from affectstream.commands.display import JsonLines, PlainLines, clock, notes
 from affectstream.commands.live import LiveTable
 from affectstream.commands.playback import Heard
 from affectstream.commands.summary import summary
+from affectstream.errors import ServerUnavailable
 from affectstream.events import AffectEvent
+from affectstream.states import (
+    AudioLost,
+    LocalEvent,
+    Lost,
+    NewSession,
+    Reconnecting,
+    Resumed,
+    SessionLost,
+)
 from affectstream.timeline import draw_timeline
 from affectstream.v1 import affect_pb2 as pb
+from affectstream.values import AudioTime
 from tests.unit.client.talk import affect_events, closed, final, heard, started
 
 WARNING = pb.Warning(code="AUDIO_CLIPPED", message="some samples are at full scale")
@@ -70,6 +81,56 @@ def test_plain_lines_say_one_line_for_each_final() -> None:
     assert lines[2] == "warning AUDIO_CLIPPED: some samples are at full scale"
     assert "ABSTAINED" in lines[3]
     assert lines[4:] == ["closed: END_OF_AUDIO"]
+
+
+CUT = ServerUnavailable("the connection to the server was lost")
+LOST = Lost(16_000, 40_000, 1.5)
+OUTAGE: list[tuple[LocalEvent, str]] = [
+    (
+        Reconnecting(session_id="s", attempt=2, cause=CUT, next_try_s=0.25),
+        "the connection to the server was lost; attempt 2 in 0.2 s",
+    ),
+    (Resumed(session_id="s", attempts=2, outage_s=1.04, lost=None), "the session goes on after 1.0 s"),
+    (
+        Resumed(session_id="s", attempts=2, outage_s=12.0, lost=LOST),
+        "the session goes on after 12.0 s, 1.5 s of audio lost",
+    ),
+    (
+        SessionLost(session_id="s", cause=CUT, unfinished=("u1", "u2")),
+        "the session is lost, 2 utterances without a final event: the connection to the server was lost",
+    ),
+    (
+        NewSession(
+            session_id="t",
+            previous_session_id="s",
+            origin_samples=1_024_000,
+            origin=AudioTime(64 * 10**9),
+            attempts=1,
+            outage_s=0.1,
+            lost=None,
+        ),
+        "a new session, t, goes on at 1:04.0",
+    ),
+    (AudioLost(session_id="s", lost=LOST), "the line is too slow, 1.5 s of audio lost"),
+]
+
+
+def test_how_the_line_stands_goes_to_standard_error_alone() -> None:
+    for kind in (JsonLines, PlainLines):
+        out, err = io.StringIO(), io.StringIO()
+        display = kind(out, err)
+        for event, _ in OUTAGE:
+            display.heard(Heard(event))
+        assert err.getvalue().splitlines() == [f"affectstream stream: {text}" for _, text in OUTAGE]
+        assert out.getvalue() == ""
+
+
+def test_the_live_table_shows_the_state_and_keeps_what_was_lost() -> None:
+    assert "reconnecting" in live_text([started(), Heard(OUTAGE[0][0])])
+    text = live_text([started(), *(Heard(event) for event, _ in OUTAGE[:3]), started(), closed()])
+    assert "reconnecting" not in text
+    assert "the session goes on after 12.0 s, 1.5 s of audio lost" in text
+    assert "after 1.0 s" not in text, "nothing was lost"
 
 
 def two_channels() -> Heard:

@@ -18,6 +18,7 @@ from google.protobuf.json_format import Parse
 from numpy.typing import NDArray
 
 from affectstream.v1 import affect_pb2 as pb
+from tests.support.fault_proxy import FaultProxy
 from tests.support.speech import SAMPLE_TALK, sample_talk
 from tests.support.wire import finals, seconds, stream_talk
 from tests.wire.client.helpers import Done, finish, run_cli, start_cli
@@ -239,6 +240,42 @@ async def test_ctrl_c_ends_raw_input_that_waits(server_address: str) -> None:
     done = await finish(process)
     assert (done.status, done.err) == (0, "")
     assert done.events[-1].session_closed.reason == pb.CLOSE_REASON_END_OF_AUDIO
+
+
+async def cut_once(proxy: FaultProxy, process: asyncio.subprocess.Process) -> list[str]:
+    """Cut the line of a command at its first final; gives the lines of output until then."""
+    lines: list[str] = []
+    assert process.stdout is not None
+    while not any("affect" in line for line in lines):
+        lines.append((await asyncio.wait_for(process.stdout.readline(), 20)).decode())
+    assert proxy.cut() == 1
+    return lines
+
+
+async def test_a_line_that_is_cut_is_made_again_and_told_on_standard_error(server_address: str) -> None:
+    async with FaultProxy(server_address) as proxy:
+        arguments = ("stream", SAMPLE_TALK, "--server", proxy.address, "--format", "jsonl", "--speed", "8")
+        process = await start_cli(*arguments)
+        lines = await cut_once(proxy, process)
+        rest = await finish(process)
+    done = Done(rest.status, "".join(lines) + rest.out, rest.err)
+    assert done.status == 0
+    raw = finals(await stream_talk(server_address, TALK))
+    assert bounds_s(done) == [(seconds(final.audio_start), seconds(final.audio_end)) for final in raw]
+    assert sorted(event.sequence for event in done.events) == list(range(1, len(done.events) + 1))
+    lost, resumed = done.err.splitlines()
+    assert re.fullmatch(r"affectstream stream: .+; attempt 1 in 0\.\d s", lost)
+    assert re.fullmatch(r"affectstream stream: the session goes on after 0\.\d s", resumed)
+
+
+async def test_without_reconnecting_a_cut_line_ends_the_command(server_address: str) -> None:
+    async with FaultProxy(server_address) as proxy:
+        arguments = ("--format", "jsonl", "--speed", "8", "--no-reconnect")
+        process = await start_cli("stream", SAMPLE_TALK, "--server", proxy.address, *arguments)
+        await cut_once(proxy, process)
+        done = await finish(process)
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "connection to the server was lost" in done.err
 
 
 async def test_a_recording_with_nan_is_refused_by_name(server_address: str, tmp_path: Path) -> None:

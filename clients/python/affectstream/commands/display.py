@@ -7,7 +7,7 @@ from typing import TextIO
 
 from google.protobuf.json_format import MessageToJson
 
-from affectstream import events
+from affectstream import events, states
 from affectstream.commands.playback import Heard
 from affectstream.enums import name_of
 from affectstream.events import AffectEvent
@@ -19,14 +19,19 @@ DIMENSION_NAMES = ("valence", "arousal", "dominance")
 class JsonLines:
     """One `SessionEvent` a line in proto3 JSON: lowerCamelCase names, unset fields left out.
 
-    The resume token, a secret that this command line has no use for, is left out too.
+    The resume token, a secret that this command line has no use for, is left out too. How the connection
+    stands goes to `err`.
     """
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out or sys.stdout
+        self._err = err or sys.stderr
 
     def heard(self, heard: Heard) -> None:
         """See `Display.heard`."""
+        if isinstance(heard.event, states.LocalEvent):
+            say_state(heard.event, self._err)
+            return
         message = heard.event.proto
         if message.HasField("session_started") and message.session_started.resume_token:
             message = pb.SessionEvent.FromString(message.SerializeToString())
@@ -42,17 +47,21 @@ class JsonLines:
 
 
 class PlainLines:
-    """One line for each affect event and each warning; a provisional one has a tilde for its number."""
+    """One line for each affect event and each warning; a provisional one has a tilde for its number.
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    How the connection stands goes to `err`.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out or sys.stdout
+        self._err = err or sys.stderr
         self._count = 0
         self._several_channels = False
 
     def heard(self, heard: Heard) -> None:
         """See `Display.heard`."""
         match heard.event:
-            case events.SessionStarted() as started:
+            case events.SessionStarted(resumed=False) as started:
                 self._several_channels = has_several_channels(started)
                 self._line(f"session {started.session_id}, model {model_name(started)}")
             case AffectEvent() as event:
@@ -66,6 +75,8 @@ class PlainLines:
                 self._line(f"the server is closing the stream: {name_of(closing.reason)}")
             case events.SessionClosed() as closed:
                 self._line(f"closed: {name_of(closed.reason)}")
+            case states.LocalEvent() as local:
+                say_state(local, self._err)
 
     def sent(self, position_s: float) -> None:
         """See `Display.sent`."""
@@ -76,6 +87,37 @@ class PlainLines:
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
+
+
+def say_state(event: states.LocalEvent, err: TextIO) -> None:
+    """Write what became of the connection, as a message of the command."""
+    if text := state_text(event):
+        err.write(f"affectstream stream: {text}\n")
+        err.flush()
+
+
+def state_text(event: states.LocalEvent) -> str:
+    """What became of the connection, in a few words: ``"the session goes on after 0.2 s"``."""
+    match event:
+        case states.Reconnecting():
+            return f"{event.cause}; attempt {event.attempt} in {event.next_try_s:.1f} s"
+        case states.Resumed():
+            return f"the session goes on after {event.outage_s:.1f} s{_lost(event.lost)}"
+        case states.SessionLost():
+            count = len(event.unfinished)
+            utterances = "1 utterance" if count == 1 else f"{count} utterances"
+            left = f", {utterances} without a final event" if count else ""
+            return f"the session is lost{left}: {event.cause}"
+        case states.NewSession():
+            at = clock(event.origin.seconds, 1)
+            return f"a new session, {event.session_id}, goes on at {at}{_lost(event.lost)}"
+        case states.AudioLost():
+            return f"the line is too slow{_lost(event.lost)}"
+    return ""
+
+
+def _lost(lost: states.Lost | None) -> str:
+    return "" if lost is None else f", {lost.seconds:.1f} s of audio lost"
 
 
 def affect_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from affectstream import events
+from affectstream import events, states
 from affectstream.commands.display import (
     DIMENSION_NAMES,
     clock,
@@ -20,6 +20,7 @@ from affectstream.commands.display import (
     model_name,
     notes,
     span,
+    state_text,
 )
 from affectstream.commands.playback import Heard
 from affectstream.enums import AffectStatus, name_of
@@ -59,7 +60,7 @@ class LiveTable:
                 self._model = model_name(started)
                 self._dimensions = started.model.dimensions if started.model else ()
                 self._several_channels = has_several_channels(started)
-                self._state = "listening"
+                self._state = "speech" if self._open_utterances else "listening"
             case events.SpeechStarted():
                 self._open_utterances += 1
                 self._state = "speech"
@@ -78,6 +79,14 @@ class LiveTable:
             case events.SessionClosed() as closed:
                 self._so_far.clear()
                 self._state = f"closed: {name_of(closed.reason)}"
+            case states.Reconnecting():
+                self._state = "reconnecting"
+            case states.Resumed(lost=None):
+                pass  # `SessionStarted` follows
+            case states.LocalEvent() as local:
+                self._notes.append(state_text(local))
+                if not isinstance(local, states.AudioLost | states.Resumed):
+                    self._open_utterances = 0
         self._refresh(force=isinstance(heard.event, AffectEvent))
 
     def sent(self, position_s: float) -> None:

@@ -13,6 +13,7 @@ from affectstream.commands import InputError
 from affectstream.commands.sources import Source
 from affectstream.errors import AffectStreamError, Cancelled, StreamClosed, TimedOut
 from affectstream.events import AffectEvent, Event, SpeechEnded
+from affectstream.states import NewSession
 from affectstream.stream import AffectStream
 from affectstream.values import NS_PER_S, AudioTime
 
@@ -62,6 +63,7 @@ class Player:
     _interrupted: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _decidable: dict[str, AudioTime] = field(default_factory=dict, init=False)
     _start_s: float = field(default=0.0, init=False)
+    _origin: AudioTime = field(default=AudioTime(0), init=False)
     _receiving: asyncio.Timeout | None = field(default=None, init=False)
 
     @property
@@ -125,6 +127,8 @@ class Player:
                 async for event in self.stream:
                     if isinstance(event, SpeechEnded) and event.decidable_at is not None:
                         self._decidable[event.utterance_id] = event.decidable_at
+                    elif isinstance(event, NewSession):
+                        self._origin = event.origin
                     self.display.heard(Heard(event, self._lag_ms(event)))
         except TimeoutError:
             raise TimedOut(f"the last events did not come within {INTERRUPT_GRACE_S:g} s") from None
@@ -138,7 +142,7 @@ class Player:
         if decidable is None:
             return None
         frame_ns = self._frame_samples * NS_PER_S / self.source.audio.sample_rate_hz
-        frame = max(decidable.ns - 1, 0) // frame_ns
+        frame = max(self._origin.ns + decidable.ns - 1, 0) // frame_ns
         due_s = self._start_s + frame * frame_ns / NS_PER_S / self.speed
         return (asyncio.get_running_loop().time() - due_s) * 1000
 

@@ -7,6 +7,9 @@ With --format jsonl every line of standard output is one affectstream.v1.Session
 (lowerCamelCase names, 64-bit integers as strings, unset fields left out), and nothing else is written
 there; messages go to standard error.
 
+A connection that is lost is made again for up to 30 s, and the session goes on; messages say what became of
+it. Audio waits meanwhile, of the microphone the last 10 s.
+
 Exit status: 0 the stream ended well; 1 the server or the stream failed; 2 wrong usage or an input
 that cannot be read; 130 given up with a second Ctrl-C.
 """
@@ -26,6 +29,7 @@ from affectstream.config import AudioFormat, Channel, Outputs, StreamConfig
 from affectstream.contract import LIMITS
 from affectstream.enums import AudioEncoding
 from affectstream.errors import AffectStreamError, ConnectError
+from affectstream.reconnect import Reconnect
 
 ENCODINGS = {
     "linear16": AudioEncoding.LINEAR16,
@@ -86,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channels", type=int, metavar="N", help="interleaved channels of raw input (default: 1)"
     )
+    parser.add_argument(
+        "--no-reconnect", action="store_true", help="end when the connection is lost, with exit status 1"
+    )
     parser.add_argument("--session-id", default="", metavar="ID", help="default: the server makes one")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
     access.add_arguments(parser)
@@ -109,7 +116,11 @@ def run(args: argparse.Namespace) -> int:
 
 async def _stream(args: argparse.Namespace, config: StreamConfig, source: Source, title: str) -> int:
     try:
-        async with access.client(args.server, args) as client, client.stream(config) as stream:
+        reconnect = None if args.no_reconnect else Reconnect(wait_when_full=not source.live)
+        async with (
+            access.client(args.server, args) as client,
+            client.stream(config, reconnect=reconnect) as stream,
+        ):
             display = JsonLines() if args.format == "jsonl" else table(title, source.duration_s)
             player = Player(stream, source, display, args.speed, args.frame_ms)
             try:

@@ -1,0 +1,104 @@
+"""The proxy that tests break connections with does what it says, to plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from tests.support.fault_proxy import FaultProxy
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[str]:
+    """A server that gives back what it gets; gives its HOST:PORT."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def connect(proxy: FaultProxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = proxy.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"hello")
+    assert await asyncio.wait_for(reader.readexactly(5), 5) == b"hello"
+    return reader, writer
+
+
+async def test_a_cut_resets_and_a_polite_one_ends() -> None:
+    async with echo() as address, FaultProxy(address) as proxy:
+        reader, writer = await connect(proxy)
+        assert proxy.cut() == 1
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        reader, writer = await connect(proxy)
+        assert proxy.cut(politely=True) == 1
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        assert proxy.connections == 2
+
+
+async def test_frozen_nothing_passes_and_thawed_everything_in_order() -> None:
+    async with echo() as address, FaultProxy(address) as proxy:
+        reader, writer = await connect(proxy)
+        proxy.freeze()
+        writer.write(b"a")
+        writer.write(b"b")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(2), 0.2)
+        proxy.thaw()
+        assert await asyncio.wait_for(reader.readexactly(2), 5) == b"ab"
+        writer.close()
+
+
+async def test_delay_and_throttle_make_it_late() -> None:
+    loop = asyncio.get_running_loop()
+    async with echo() as address, FaultProxy(address) as proxy:
+        reader, writer = await connect(proxy)
+        proxy.delay_s = 0.1
+        begun_s = loop.time()
+        writer.write(b"late")
+        await asyncio.wait_for(reader.readexactly(4), 5)
+        assert loop.time() - begun_s >= 0.2, "0.1 s each way"
+        proxy.delay_s, proxy.bytes_per_s = 0.0, 20_000
+        begun_s = loop.time()
+        writer.write(bytes(10_000))
+        await asyncio.wait_for(reader.readexactly(10_000), 10)
+        assert loop.time() - begun_s >= 0.4
+        writer.close()
+
+
+async def test_refused_and_accepted_again_on_the_same_port() -> None:
+    async with echo() as address, FaultProxy(address) as proxy:
+        before = proxy.address
+        reader, writer = await connect(proxy)
+        await proxy.refuse()
+        with pytest.raises(ConnectionRefusedError):
+            await connect(proxy)
+        writer.write(b"open ones go on")
+        assert await asyncio.wait_for(reader.readexactly(15), 5) == b"open ones go on"
+        await proxy.accept()
+        assert proxy.address == before
+        writer.close()
+        _, writer = await connect(proxy)
+        writer.close()
+
+
+async def test_new_connections_go_where_it_is_told() -> None:
+    async with echo() as address, FaultProxy("127.0.0.1:1") as proxy:
+        proxy.retarget(address)
+        _, writer = await connect(proxy)
+        writer.close()
