@@ -11,6 +11,7 @@
     ├── Unauthenticated               UNAUTHENTICATED      no
     ├── PermissionDenied              PERMISSION_DENIED    no
     ├── NotFound                      NOT_FOUND            no
+    ├── AlreadyExists                 ALREADY_EXISTS       no     such as a session of that id
     ├── Unimplemented                 UNIMPLEMENTED        no     this server does not serve it
     ├── Cancelled                     CANCELLED            no     the call was cancelled on this side
     ├── Aborted                       ABORTED              no     another stream took the session
@@ -122,6 +123,12 @@ class NotFound(AffectStreamError):
     """What was asked for does not exist, such as a session."""
 
     status = grpc.StatusCode.NOT_FOUND
+
+
+class AlreadyExists(AffectStreamError):
+    """What was to be made is there already, such as a session of that id."""
+
+    status = grpc.StatusCode.ALREADY_EXISTS
 
 
 class Unimplemented(AffectStreamError):
