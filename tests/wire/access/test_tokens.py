@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -16,72 +13,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from affectstream import AffectClient, AffectStreamError, Timeouts
+from affectstream import AffectClient
 from affectstream.errors import Unauthenticated
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1 import affect_pb2_grpc
 from affectstream_server.auth import tokens
-from affectstream_server.lifecycle import Server
 from tests.support.wire import config, error_info, running_server
-
-GONE = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Issued:
-    """A tokens file, and the secrets of what is in it."""
-
-    file: Path
-    acme: str
-    globex: str
-    expired: str
-    unknown: str
-
-    @property
-    def bad(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """The metadata of calls that must be refused."""
-        good = f"Bearer {self.acme}"
-        return {
-            "missing": (),
-            "empty": (("authorization", ""),),
-            "no token": (("authorization", "Bearer "),),
-            "another scheme": (("authorization", f"Basic {self.acme}"),),
-            "no scheme": (("authorization", self.acme),),
-            "unknown": (("authorization", f"Bearer {self.unknown}"),),
-            "expired": (("authorization", f"Bearer {self.expired}"),),
-            "one letter less": (("authorization", good[:-1]),),
-            "another case": (("authorization", f"Bearer {self.acme.swapcase()}"),),
-            "its hash": (("authorization", f"Bearer {hash_in(self.file)}"),),
-            "too long": (("authorization", f"Bearer {'x' * 7_000}"),),
-            "twice": (("authorization", good), ("authorization", good)),
-            "under another key": (("x-authorization", good),),
-            "a JWT, which is not taken": (("authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),),
-        }
-
-
-def hash_in(file: Path) -> str:
-    return file.read_text().partition("sha256: ")[2][:64]
-
-
-@pytest.fixture
-def issued(tmp_path: Path) -> Issued:
-    file = tmp_path / "tokens.yaml"
-    secrets, lines = zip(
-        tokens.make("acme", "agent", None),
-        tokens.make("globex", "agent", None),
-        tokens.make("acme", "old", GONE),
-        tokens.make("acme", "never written", None),
-        strict=True,
-    )
-    file.write_text("".join(lines[:3]))
-    return Issued(file, *secrets)
-
-
-@asynccontextmanager
-async def serving(issued: Issued) -> AsyncIterator[Server]:
-    async with running_server({"auth": {"tokens_file": str(issued.file)}}) as server:
-        yield server
-
+from tests.wire.access.issued import Issued, serving
 
 Metadata = tuple[tuple[str, str], ...]
 Call = Callable[[grpc.aio.Channel, Metadata], Any]
@@ -320,67 +258,3 @@ async def test_a_flood_of_refused_calls_keeps_nobody_out(issued: Issued) -> None
         for task in flooding:
             task.cancel()
         await asyncio.gather(*flooding, return_exceptions=True)
-
-
-# -- the client's side -----------------------------------------------------------------------------
-
-
-async def test_the_client_says_why_in_one_line_and_never_shows_the_token(issued: Issued) -> None:
-    async with serving(issued) as server:
-        client = AffectClient(server.address, token=issued.expired)
-        async with client:
-            with pytest.raises(Unauthenticated, match="no token that this server accepts") as info_error:
-                await client.server_info()
-            with pytest.raises(Unauthenticated, match="no token that this server accepts") as stream_error:
-                async with client.stream():
-                    pass
-            stream = client.stream()
-        for thing in (client, stream, client._token, info_error.value, stream_error.value):
-            assert issued.expired not in repr(thing)
-        assert info_error.value.reason == "TOKEN_NOT_ACCEPTED"
-
-
-async def test_a_function_gives_the_token_of_now(issued: Issued) -> None:
-    given = iter([issued.expired, issued.acme])
-
-    async def fetch() -> str:
-        await asyncio.sleep(0)
-        return next(given)
-
-    async with serving(issued) as server, AffectClient(server.address, token=fetch) as client:
-        with pytest.raises(Unauthenticated):
-            await client.server_info()
-        await client.server_info()
-
-
-async def test_a_function_that_gives_no_token_in_time_is_not_waited_for() -> None:
-    async def never() -> str:
-        await asyncio.sleep(60)
-        return ""
-
-    timeouts = Timeouts(connect_s=0.05)
-    async with AffectClient("127.0.0.1:1", token=never, timeouts=timeouts) as client:
-        with pytest.raises(AffectStreamError, match="no token within"):
-            await client.server_info()
-
-
-@pytest.mark.parametrize("target", ["example.org:443", "10.0.0.1:1", "dns:///example.org:443", "0.0.0.0:1"])
-def test_a_token_does_not_leave_this_machine_in_plain_text(target: str) -> None:
-    with pytest.raises(ValueError, match="in plain text: use tls"):
-        AffectClient(target, token="secret")  # noqa: S106 - no secret
-    AffectClient(target, token="secret", tls=True)  # noqa: S106 - no secret
-    AffectClient(target, token="secret", allow_plain_token=True)  # noqa: S106 - no secret
-
-
-@pytest.mark.parametrize("token", ["", "two words", "line\n", "ümlaut", "x" * 8_193])
-def test_what_cannot_be_a_token_is_refused_without_showing_it(token: str) -> None:
-    with pytest.raises(ValueError, match="visible ASCII") as error:
-        AffectClient("127.0.0.1:1", token=token)
-    assert not token or token not in str(error.value)
-
-
-def test_arguments_that_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match="either tls or credentials"):
-        AffectClient("x:1", tls=True, credentials=grpc.ssl_channel_credentials())
-    with pytest.raises(ValueError, match="either token or metadata"):
-        AffectClient("127.0.0.1:1", token="x", metadata=(("authorization", "Bearer y"),))  # noqa: S106
