@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -271,3 +272,19 @@ async def test_draining_server_refuses_new_streams() -> None:
         assert (error.code(), error_info(error).reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         call.cancel()
         await draining
+
+
+async def test_a_call_that_is_cancelled_after_its_end_leaves_no_task_behind(server_address: str) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with stub(server_address) as service:
+        for number in range(24):
+            call = service.StreamAffect()
+            for request in (config(), *chunks(sample_talk()[: 16 * 20_000].tobytes(), 32_000), END):
+                await call.write(request)
+            await call.done_writing()
+            await asyncio.sleep(number / 200)  # some are cancelled while the last finals are made
+            call.cancel()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []

@@ -187,6 +187,8 @@ def _stop(reading: asyncio.Timeout, after_s: float) -> None:
 async def _until_written_or_failed(stream: Stream, writer: asyncio.Task[None]) -> None:
     """Wait for the last event of a session that heard everything, or until it fails before."""
     failed = asyncio.get_running_loop().create_task(stream.failed.wait())
-    await asyncio.wait([writer, failed], return_when=asyncio.FIRST_COMPLETED)
-    failed.cancel()
-    await asyncio.wait([failed])
+    try:
+        await asyncio.wait([writer, failed], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        failed.cancel()
+        await asyncio.wait([failed])
