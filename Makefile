@@ -17,7 +17,7 @@ INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integr
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality stubs wheel extras clean
+.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality seeds stubs wheel extras clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,7 +63,13 @@ bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/re
 
 quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
 	@$(RUN)/python -m quality segmentation
-	@$(MODELS)/affectstream-models evaluate server/affectstream_server/models/affect_embedded --out quality/results/model
+	@$(MODELS)/affectstream-models evaluate server/affectstream_server/models/affect_embedded --out quality/results/model \
+	  --conditions clean telephone 20dB 10dB 5dB 0dB
+	@echo "five seeds side by side: docs/model.md; make seeds trains and compares them anew"
+
+seeds: .venv-models/.ready ## Train the bundled model with five seeds and compare them: AFFECTSTREAM_AUDIO=DIR
+	@for seed in 1 2 3 4 5; do $(MODELS)/affectstream-models train --out runs/seed$$seed --seed $$seed || exit 1; done
+	@$(MODELS)/affectstream-models compare $(foreach seed,1 2 3 4 5,runs/seed$(seed)) --out runs/compared
 
 stubs: .venv/.dev ## Generate the Python stubs from the proto
 	@$(RUN)/python tools/generate_stubs.py

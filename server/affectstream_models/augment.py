@@ -16,12 +16,17 @@ from affectstream_models.dataset import Waveform
 
 Samples = npt.NDArray[np.float32]
 
+HARMS = ("noise", "room", "band", "colour", "suppressor")
+"""What `spoil` knows."""
+
 
 def augment(speech: Waveform, noises: Sequence[Waveform], rng: np.random.Generator) -> Waveform:
     """One altered copy. Every effect but the gain is drawn with its own probability."""
     wave = speech.astype(np.float32) / 32768
     if rng.random() < 0.5:
         wave = change_speed(wave, rng.choice([0.88, 0.92, 0.96, 1.04, 1.08, 1.12]))
+    if rng.random() < 0.3:
+        wave = crop(wave, rng.uniform(1.0, 3.0), rng)
     if rng.random() < 0.3:
         wave = reverberate(wave, decay_s=rng.uniform(0.1, 0.5), wet=rng.uniform(0.1, 0.5), rng=rng)
     if rng.random() < 0.5:
@@ -37,9 +42,35 @@ def augment(speech: Waveform, noises: Sequence[Waveform], rng: np.random.Generat
     return to_int16(wave, peak_db=rng.uniform(-30, -1) if rng.random() < 0.9 else rng.uniform(0, 10))
 
 
+def spoil(speech: Waveform, noises: Sequence[Waveform], rng: np.random.Generator, *, harm: str) -> Waveform:
+    """One copy with one of `HARMS` further than any in training: what calibration must stay honest on."""
+    wave = speech.astype(np.float32) / 32768
+    match harm:
+        case "noise":
+            wave = add_noise(wave, draw_noise(len(wave), noises, rng), snr_db=rng.uniform(-8, 3))
+        case "room":
+            wave = reverberate(wave, decay_s=rng.uniform(0.6, 1.5), wet=rng.uniform(0.7, 2), rng=rng)
+        case "band":
+            wave = limit_band(wave, low_hz=rng.uniform(50, 600), high_hz=rng.uniform(1200, 2500))
+        case "colour":
+            wave = equalise(wave, rng.normal(0, 10, size=7))
+        case "suppressor":
+            wave = suppress(wave, over=rng.uniform(3, 6), share=rng.uniform(0.3, 0.6))
+        case _:
+            raise ValueError(f"harm {harm!r} is none of {', '.join(HARMS)}")
+    return to_int16(wave, peak_db=-3)
+
+
 def change_speed(wave: Samples, factor: float) -> Samples:
     """Faster and higher above 1, slower and lower below."""
     return _resample(wave, 100, round(100 * factor))
+
+
+def crop(wave: Samples, duration_s: float, rng: np.random.Generator) -> Samples:
+    """A stretch of at most `duration_s`, as an endpoint within a sentence leaves it."""
+    samples = min(len(wave), round(duration_s * SAMPLE_RATE_HZ))
+    start = rng.integers(len(wave) - samples + 1)
+    return wave[start : start + samples]
 
 
 def pad(wave: Samples, before_s: float, after_s: float) -> Samples:
@@ -78,6 +109,16 @@ def add_noise(wave: Samples, noise: Samples, *, snr_db: float) -> Samples:
         return wave
     gain = np.sqrt(float(np.mean(wave**2)) / noise_power * 10 ** (-snr_db / 10))
     return np.asarray(wave + gain * noise, dtype=np.float32)
+
+
+def suppress(wave: Samples, *, over: float, share: float) -> Samples:
+    """Takes away `over` times the level that a `share` of the frames keep under, band by band."""
+    _, _, spectrum = signal.stft(wave, nperseg=512, noverlap=384)
+    magnitude = np.abs(spectrum)
+    floor = np.quantile(magnitude, share, axis=1, keepdims=True)
+    gain = np.maximum(1 - over * floor / (magnitude + 1e-9), 0.003)
+    _, suppressed = signal.istft(spectrum * gain, nperseg=512, noverlap=384)
+    return np.asarray(suppressed[: len(wave)], dtype=np.float32)
 
 
 def equalise(wave: Samples, gains_db: npt.NDArray[np.float64]) -> Samples:

@@ -92,7 +92,11 @@ def run(args: argparse.Namespace) -> int:
     new_card = replace(
         card,
         weights_sha256=weights_sha256(model),
-        calibration=Calibration(round(card.calibration.temperature * temperature, 4), on),
+        calibration=Calibration(
+            temperature=round(card.calibration.temperature * temperature, 4),
+            temperature_slope=round(card.calibration.temperature_slope * temperature, 4),
+            fitted_on=on,
+        ),
         abstention=replace(card.abstention, min_probability=floors),
         measured=tuple(_measured(what, value, on) for what, value in figures.items()),
     )

@@ -25,6 +25,9 @@ class Calibration:
     """How logits became probabilities. The temperature is in the graph already: it is told, not applied."""
 
     temperature: float
+    """For speech like that of training."""
+    temperature_slope: float
+    """What is added for speech unlike it: once for each time that its strangeness is that of training."""
     fitted_on: str
 
 

@@ -30,6 +30,9 @@ class Command:
 COMMANDS = (
     Command("build", "affectstream_models.engine", "models", "compile MERaLiON-SER to a TensorRT engine"),
     Command("calibrate", "affectstream_models.calibrate", "models", "fit a model to your own labelled clips"),
+    Command(
+        "compare", "affectstream_models.compare", "models", "set trainings of several seeds side by side"
+    ),
     Command("evaluate", "affectstream_models.evaluate", "models", "report how well a model hears"),
     Command("export", "affectstream_models.export", "models", "write MERaLiON-SER as an ONNX graph"),
     Command(

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from affectstream.contract import EMOTIONS
-from affectstream_models.features import FRAME_FEATURES, FrameFeatures, masked_mean
+from affectstream_models.features import FrameFeatures
+from affectstream_models.utterance import STATISTICS, Statistics
 
 LABELS = EMOTIONS[:4]
 """neutral, happy, sad, angry: what so little speech can teach."""
 DIMENSIONS = ("arousal",)
+MEMBERS = 4
+"""Small networks side by side; their mean probability is better calibrated than any of theirs."""
 HIDDEN = 64
-
-STATISTICS = 3 * (FRAME_FEATURES - 2) - 1 + 6
-
-
-class Statistics(nn.Module):
-    """Frames to one vector: how the spectrum lies, how far and how fast it moves, and the melody."""
-
-    def forward(self, features: Tensor, weight: Tensor, mask: Tensor) -> Tensor:
-        """float32 [B, F, T], [B, 1, T], [B, 1, T] to [B, STATISTICS]."""
-        spectrum, log2_pitch, voicing = features[:, :-2], features[:, -2:-1], features[:, -1:]
-        both = mask[:, :, 4:] * mask[:, :, :-4]
-        moving = (weight[:, :, 4:] + weight[:, :, :-4]) / 2 * both
-        voiced = weight * torch.sigmoid(20 * (voicing - 0.35))
-        gliding = voiced[:, :, 4:] * voiced[:, :, :-4]
-        pitch_mean, pitch_spread = mean_and_spread(log2_pitch, voiced)
-        glide = masked_mean((log2_pitch[:, :, 4:] - log2_pitch[:, :, :-4]).abs().clamp(max=0.5), gliding)
-        voicing_mean, voicing_spread = mean_and_spread(voicing, weight)
-        share = voiced.sum(dim=2, keepdim=True) / (weight.sum(dim=2, keepdim=True) + 1e-6)
-        mean, spread = mean_and_spread(spectrum, weight)
-        delta = (spectrum[:, :, 4:] - spectrum[:, :, :-4]).abs()
-        return torch.cat(
-            [
-                mean[:, :-1],  # the mean level is what all levels are relative to: always about 0
-                spread,
-                masked_mean(delta, moving),
-                pitch_mean,
-                pitch_spread,
-                glide,
-                voicing_mean,
-                voicing_spread,
-                share,
-            ],
-            dim=1,
-        ).squeeze(2)
-
-
-def mean_and_spread(values: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation over the last axis, which is kept."""
-    mean = masked_mean(values, weight)
-    return mean, torch.sqrt(masked_mean((values - mean) ** 2, weight) + 1e-6)
+EMBEDDING_SIZE = MEMBERS * HIDDEN
+FAMILIAR_DIRECTIONS = 40
 
 
 class Heads(nn.Module):
@@ -59,30 +26,69 @@ class Heads(nn.Module):
 
     centre: Tensor
     spread: Tensor
+    familiar: Tensor
+    """Orthonormal directions in which the training set varies most; [FAMILIAR_DIRECTIONS, STATISTICS]."""
+    usual_strangeness: Tensor
     temperature: Tensor
+    """At usual strangeness, and what is added for each time that strangeness is higher; [2]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("centre", torch.zeros(STATISTICS))
         self.register_buffer("spread", torch.ones(STATISTICS))
-        self.register_buffer("temperature", torch.ones(1))
-        self.hidden = nn.Linear(STATISTICS, HIDDEN)
-        self.dropout = nn.Dropout(0.4)
-        self.emotion = nn.Linear(HIDDEN, len(LABELS))
-        self.arousal = nn.Linear(HIDDEN, len(DIMENSIONS))
+        self.register_buffer("familiar", torch.zeros(FAMILIAR_DIRECTIONS, STATISTICS))
+        self.register_buffer("usual_strangeness", torch.ones(1))
+        self.register_buffer("temperature", torch.tensor([1.0, 0.0]))
+        self.hidden_weight = _uniform(MEMBERS, STATISTICS, HIDDEN, fan_in=STATISTICS)
+        self.hidden_bias = _uniform(MEMBERS, 1, HIDDEN, fan_in=STATISTICS)
+        self.emotion_weight = _uniform(MEMBERS, HIDDEN, len(LABELS), fan_in=HIDDEN)
+        self.emotion_bias = _uniform(MEMBERS, 1, len(LABELS), fan_in=HIDDEN)
+        self.arousal_weight = _uniform(MEMBERS, HIDDEN, len(DIMENSIONS), fan_in=HIDDEN)
+        self.arousal_bias = _uniform(MEMBERS, 1, len(DIMENSIONS), fan_in=HIDDEN)
+        self.dropout = nn.Dropout(0.5)
 
     def standardise(self, statistics: Tensor) -> None:
-        """Takes centre and spread of each statistic from the training set, float32 [clips, STATISTICS]."""
+        """Takes what is usual from the training set, float32 [clips, STATISTICS]."""
         self.centre.copy_(statistics.mean(dim=0))
         self.spread.copy_(statistics.std(dim=0, correction=0) + 1e-2)
+        standard = self.standard(statistics)
+        directions = torch.linalg.svd(standard, full_matrices=False).Vh[:FAMILIAR_DIRECTIONS]
+        self.familiar[: len(directions)] = directions
+        self.usual_strangeness.fill_(1)
+        self.usual_strangeness.copy_(self.strangeness(standard).median())
+
+    def standard(self, statistics: Tensor) -> Tensor:
+        """[B, STATISTICS] to the same, centred and scaled."""
+        # Far outside what was heard in training, a feature says no more than at the edge.
+        return ((statistics - self.centre) / self.spread).clamp(-5, 5)
+
+    def strangeness(self, standard: Tensor) -> Tensor:
+        """How far off the familiar directions, 1 in the median of training; [B, STATISTICS] to [B, 1]."""
+        inside = standard @ self.familiar.T
+        outside = (standard - inside @ self.familiar) ** 2
+        return torch.sqrt(outside.mean(dim=1, keepdim=True) + 1e-6) / self.usual_strangeness
+
+    def members(self, standard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Members' logits [MEMBERS, B, 4], arousal logits and hidden layer of standardised statistics."""
+        heard = self.dropout(standard.expand(MEMBERS, -1, -1))
+        hidden = torch.tanh(heard @ self.hidden_weight + self.hidden_bias)
+        kept = self.dropout(hidden)
+        emotion = kept @ self.emotion_weight + self.emotion_bias
+        return emotion, kept @ self.arousal_weight + self.arousal_bias, hidden
+
+    def together(self, standard: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log of the members' mean probability [B, 4], mean arousal logit [B, 1], and embedding."""
+        emotion, arousal, hidden = self.members(standard)
+        mean = torch.logsumexp(torch.log_softmax(emotion, dim=2), dim=0) - math.log(MEMBERS)
+        return mean, arousal.mean(dim=0), hidden.transpose(0, 1).flatten(start_dim=1)
 
     def forward(self, statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[B, STATISTICS] to logits [B, 4], arousal logit [B, 1] and embedding [B, HIDDEN]."""
-        # Far outside what was heard in training, a feature says no more than at the edge.
-        standard = ((statistics - self.centre) / self.spread).clamp(-5, 5)
-        embedding = torch.tanh(self.hidden(self.dropout(standard) if self.training else standard))
-        hidden = self.dropout(embedding)
-        return self.emotion(hidden) / self.temperature, self.arousal(hidden), embedding
+        """[B, STATISTICS] to calibrated logits [B, 4], arousal 0..1 [B, 1], embedding [B, EMBEDDING_SIZE]."""
+        standard = self.standard(statistics)
+        uncalibrated, arousal, embedding = self.together(standard)
+        excess = (self.strangeness(standard) - 1).clamp(min=0)
+        logits = uncalibrated / (self.temperature[0] + self.temperature[1] * excess)
+        return logits, torch.sigmoid(arousal), embedding
 
 
 class EmbeddedModel(nn.Module):
@@ -95,6 +101,11 @@ class EmbeddedModel(nn.Module):
         self.heads = heads
 
     def forward(self, audio: Tensor, num_samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """int16 [B, N] and int32 [B, 1] to logits [B, 4], arousal 0..1 [B, 1] and embedding [B, HIDDEN]."""
-        logits, arousal, embedding = self.heads(self.statistics(*self.frames(audio, num_samples)))
-        return logits, torch.sigmoid(arousal), embedding
+        """int16 [B, N], int32 [B, 1] to logits [B, 4], arousal 0..1 [B, 1], embedding [B, EMBEDDING_SIZE]."""
+        outputs: tuple[Tensor, Tensor, Tensor] = self.heads(self.statistics(*self.frames(audio, num_samples)))
+        return outputs
+
+
+def _uniform(*shape: int, fan_in: int) -> nn.Parameter:
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_models.card import Abstention, Calibration, Card, Measurement
 from affectstream_models.embedded import DIMENSIONS, LABELS
 
 NAME = "affect-embedded"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
-ABSTENTION = Abstention(min_probability=dict.fromkeys(LABELS, 0.5), min_snr_db=5.0, min_speech_ms=500)
+MIN_SNR_DB = 5.0
+MIN_SPEECH_MS = 500
 
 
 def embedded_card(
-    *, seed: int, temperature: float, weights_sha256: str, max_samples: int, measured: tuple[Measurement, ...]
+    *,
+    seed: int,
+    calibration: Calibration,
+    min_probability: Mapping[str, float],
+    weights_sha256: str,
+    max_samples: int,
+    measured: tuple[Measurement, ...],
 ) -> Card:
     """The card of one training run."""
     return Card(
@@ -21,7 +30,7 @@ def embedded_card(
         version=VERSION,
         summary=(
             "A demonstrator: four emotions and arousal from German acted speech, calibrated, and meant to "
-            "abstain. Valence and dominance are absent."
+            "abstain. Valence and dominance are absent." + _given_up(min_probability)
         ),
         labels=LABELS,
         dimensions=DIMENSIONS,
@@ -31,8 +40,8 @@ def embedded_card(
         licence="Apache-2.0; trained on CC0-1.0 recordings only",
         data=(
             "Berlin Database of Emotional Speech, F. Burkhardt et al., Interspeech 2005, CC0-1.0: neutral, "
-            "happiness, sadness and anger of speakers 03, 08, 09, 10, 11 (train) and 13 (temperature and "
-            "choice of seed); speakers 12, 14, 15, 16 were kept for the figures below",
+            "happiness, sadness and anger of speakers 03, 08, 09, 10, 11 (train) and 13 (calibration "
+            "and choice of seed); speakers 12, 14, 15, 16 were kept for the figures below",
             "ESC-10 clips that are CC0-1.0 on Freesound, K. J. Piczak, ACM MM 2015: noise in training",
         ),
         languages=("de",),
@@ -51,9 +60,20 @@ def embedded_card(
             "languages, voices and settings that it was not measured on, unless you measure it there",
         ),
         weights_sha256=weights_sha256,
-        calibration=Calibration(
-            temperature=temperature, fitted_on="emodb dev, speaker 13, with altered copies"
+        calibration=calibration,
+        abstention=Abstention(
+            min_probability=min_probability, min_snr_db=MIN_SNR_DB, min_speech_ms=MIN_SPEECH_MS
         ),
-        abstention=ABSTENTION,
         measured=measured,
+    )
+
+
+def _given_up(min_probability: Mapping[str, float]) -> str:
+    """What is said of labels that are never named."""
+    labels = [label for label, floor in min_probability.items() if floor > 1]
+    if not labels:
+        return ""
+    return (
+        f" It never names {' or '.join(labels)}: among speakers unlike those of training it hears that too "
+        "seldom. It abstains where that is the likeliest label, and still reports the probability."
     )

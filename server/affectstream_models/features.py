@@ -65,6 +65,8 @@ class FrameFeatures(nn.Module):
     lag_cosines: Tensor
     log2_pitch: Tensor
     prefer_high: Tensor
+    reach: Tensor
+    """What a perfectly periodic wave correlates to at each lag, by its square root; shape [PITCH_LAGS, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,11 +81,13 @@ class FrameFeatures(nn.Module):
         pitch_hz = np.geomspace(PITCH_RANGE_HZ[1], PITCH_RANGE_HZ[0], PITCH_LAGS)
         lags = SAMPLE_RATE_HZ / pitch_hz
         cosines = np.cos(2 * np.pi * np.outer(lags, bins) / PITCH_FFT)
+        self.register_buffer("reach", torch.ones(PITCH_LAGS, 1))
         self.register_buffer("lag_cosines", torch.tensor(cosines[:, :, None], dtype=torch.float32))
         self.register_buffer("log2_pitch", torch.tensor(np.log2(pitch_hz), dtype=torch.float32))
         # A sub-harmonic correlates as well as the pitch itself; prefer the shorter lag by a little.
         prefer = 0.03 * np.log2(pitch_hz / PITCH_RANGE_HZ[0])
         self.register_buffer("prefer_high", torch.tensor(prefer[:, None], dtype=torch.float32))
+        self.reach = self._reach(pitch_hz)
 
     def forward(self, audio: Tensor, num_samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Frames, their weights and their mask.
@@ -125,13 +129,24 @@ class FrameFeatures(nn.Module):
         return functional.conv1d(cosine * cosine + sine * sine, self.mel)
 
     def _salience(self, wave: Tensor) -> Tensor:
-        """Normalised autocorrelation at log-spaced lags, -1..1; shape [B, PITCH_LAGS, T]."""
+        """Periodicity at log-spaced lags, about -1..1; shape [B, PITCH_LAGS, T]."""
         spectrum = functional.conv1d(wave, self.pitch_kernel, stride=HOP_SAMPLES)
         cosine, sine = spectrum.chunk(2, dim=1)
         # The cube root of power flattens formants, which would otherwise pass for harmonics.
         flattened = torch.pow(cosine * cosine + sine * sine + SILENCE_POWER, 1 / 3)
         correlation = functional.conv1d(flattened, self.lag_cosines)
-        return correlation / flattened.sum(dim=1, keepdim=True)
+        return correlation / (flattened.sum(dim=1, keepdim=True) * self.reach)
+
+    def _reach(self, pitch_hz: npt.NDArray[np.float64]) -> Tensor:
+        time_s = np.arange(PITCH_WINDOW_SAMPLES) / SAMPLE_RATE_HZ
+        reached = []
+        for lag, hz in enumerate(pitch_hz):
+            harmonics = np.arange(1, 1500 // hz + 1)[:, None]
+            wave = 1000 * np.cos(2 * np.pi * hz * harmonics * time_s + 0.7 * harmonics**2).sum(axis=0)
+            periodic = torch.tensor(wave[None, None], dtype=torch.float32)
+            reached.append(float(self._salience(periodic)[0, lag, 0]))
+        # The whole of it would raise the noise at long lags as much as the voices.
+        return torch.tensor(reached).sqrt().unsqueeze(1)
 
     @staticmethod
     def _speech(level_db: Tensor, peak_db: Tensor) -> Tensor:

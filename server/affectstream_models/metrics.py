@@ -79,6 +79,12 @@ def calibration_error(probabilities: Reals, truth: Labels, bins: int = 10) -> fl
     return sum(part.clips * abs(part.confidence - part.accuracy) for part in parts) / len(truth)
 
 
+def log_loss(probabilities: Reals, truth: Labels) -> float:
+    """Mean −log of the true class's probability, in nats; every class that has clips weighs the same."""
+    told = -np.log(probabilities[np.arange(len(truth)), truth] + 1e-12)
+    return float(np.mean([told[truth == label].mean() for label in np.unique(truth)]))
+
+
 def risk_coverage(
     probabilities: Reals, truth: Labels, coverages: Sequence[float] = (1.0, 0.75, 0.5, 0.25)
 ) -> list[float]:

@@ -88,29 +88,29 @@ def _overall(groups: Sequence[Group]) -> str:
             group.corpus,
             group.condition,
             str(group.figures.clips),
-            f"{group.figures.uar:.3f} ({_interval(group.figures.uar_interval)})",
+            f"{group.figures.uar:.3f} ({span(group.figures.uar_interval)})",
             f"{group.figures.accuracy:.3f}",
             f"{group.figures.macro_f1:.3f}",
             f"{group.figures.confidence:.3f}",
-            f"{group.figures.ece:.3f} ({_interval(group.figures.ece_interval)})",
-            _or_dash(group.figures.arousal_halves),
+            f"{group.figures.ece:.3f} ({span(group.figures.ece_interval)})",
+            or_dash(group.figures.arousal_halves),
         )
         for group in groups
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _recalls(groups: Sequence[Group], labels: Sequence[str]) -> str:
     rows = [
-        (group.corpus, group.condition, *(_or_dash(group.figures.recalls[label]) for label in labels))
+        (group.corpus, group.condition, *(or_dash(group.figures.recalls[label]) for label in labels))
         for group in groups
     ]
-    return _table(("corpus", "condition", *labels), rows)
+    return table(("corpus", "condition", *labels), rows)
 
 
 def _risks(groups: Sequence[Group]) -> str:
     header = ("corpus", "condition", *(f"of {coverage:.0%}" for coverage in COVERAGES))
-    return _table(
+    return table(
         header,
         [
             (group.corpus, group.condition, *(f"{risk:.3f}" for risk in group.figures.risks.values()))
@@ -131,12 +131,12 @@ def _abstained(evaluation: Evaluation) -> str:
             group.corpus,
             group.condition,
             f"{group.figures.abstained.coverage:.3f}",
-            _or_dash(group.figures.abstained.accuracy),
+            or_dash(group.figures.abstained.accuracy),
         )
         for group in evaluation.whole()
         if group.figures.abstained is not None
     ]
-    return f"Thresholds: {floors}.\n\n" + _table(
+    return f"Thresholds: {floors}.\n\n" + table(
         ("corpus", "condition", "named", "accuracy of the named"), rows
     )
 
@@ -147,7 +147,7 @@ def _concordances(groups: Sequence[Group]) -> str:
         for group in groups
         for name, value in group.figures.ccc.items()
     ]
-    return _table(("corpus", "condition", "dimension", "CCC"), rows)
+    return table(("corpus", "condition", "dimension", "CCC"), rows)
 
 
 def _subsets(groups: Sequence[Group]) -> str:
@@ -163,20 +163,23 @@ def _subsets(groups: Sequence[Group]) -> str:
         )
         for group in groups
     ]
-    return _table(("corpus", "condition", "of", "clips", "UAR", "accuracy", "ECE"), rows)
+    return table(("corpus", "condition", "of", "clips", "UAR", "accuracy", "ECE"), rows)
 
 
 def _pictures(pictures: Mapping[str, str]) -> str:
     return "\n\n".join(f"![{caption}]({file})" for caption, file in pictures.items())
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; every row has a cell for each of the header's."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))
 
 
-def _interval(interval: Interval) -> str:
+def span(interval: Interval) -> str:
+    """An interval, for people."""
     return f"{interval[0]:.3f}-{interval[1]:.3f}"
 
 
-def _or_dash(value: float | None) -> str:
+def or_dash(value: float | None) -> str:
+    """Three digits, or a dash where there is no value."""
     return "–" if value is None or math.isnan(value) else f"{value:.3f}"

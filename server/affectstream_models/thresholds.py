@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from affectstream_models.metrics import Labels, Reals, softmax
+from affectstream_models.metrics import Labels, Reals, log_loss, softmax
 
 TEMPERATURES = np.geomspace(0.25, 8, 201)
 FLOORS = np.arange(30, 96) / 100
@@ -23,24 +23,24 @@ def fit_temperature(logits: npt.NDArray[np.floating[Any]], truth: Labels) -> flo
         logits: [clips, classes].
         truth: class indices [clips].
     """
-    weights = 1 / np.bincount(truth, minlength=logits.shape[1]).clip(min=1)[truth]
-    losses = [
-        float(
-            np.average(
-                -np.log(softmax(logits / temperature)[np.arange(len(truth)), truth] + 1e-12), weights=weights
-            )
-        )
-        for temperature in TEMPERATURES
-    ]
+    losses = [log_loss(softmax(logits / temperature), truth) for temperature in TEMPERATURES]
     return float(TEMPERATURES[int(np.argmin(losses))])
 
 
 def fit_floors(
-    probabilities: Reals, truth: Labels, labels: Sequence[str], *, precision: float, least_clips: int = 5
+    probabilities: Reals,
+    truth: Labels,
+    labels: Sequence[str],
+    *,
+    precision: float,
+    least: float = 0.3,
+    least_clips: int = 5,
+    given_up: Collection[str] = (),
 ) -> dict[str, float]:
-    """The lowest floor for each label at which it is right often enough when it is named.
+    """The lowest floor, from `least` up, for each label at which it is right often enough when it is named.
 
-    A label that never reaches `precision`, 0..1, on at least `least_clips` named clips is given up: `NEVER`.
+    A label of `given_up`, or that never reaches `precision`, 0..1, on at least `least_clips` named clips, is
+    never named: `NEVER`.
     """
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
@@ -48,7 +48,7 @@ def fit_floors(
     for index, label in enumerate(labels):
         told = predicted == index
         floors[label] = NEVER
-        for floor in FLOORS:
+        for floor in FLOORS[least <= FLOORS] if label not in given_up else ():
             named = told & (confidence >= floor)
             if named.sum() < least_clips:
                 break

@@ -10,11 +10,13 @@ import grpc
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.scoring.embedded import EmbeddedScorer
 from tests.support.speech import sample_talk
 from tests.support.triton import Repository, clip, one_final_each, scorer_of, seen, serving
 from tests.support.wire import END, chunks, config, converse, error_info, of_kind, refusal, stream_talk, stub
 from tools.triton.server import Triton
 
+BUNDLED_VERSION = EmbeddedScorer().model.version
 GOOD = {pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED}
 
 
@@ -67,7 +69,7 @@ async def test_a_new_version_is_picked_up_without_losing_an_utterance(
         later = one_final_each(await stream_talk(server.address, clip(4_000)))
         assert {event.model.version for event in later} == {"2"}
         assert {event.model.digest for event in later} == {""}
-    assert sorted(set(versions)) == ["0.1.0", "2"]
+    assert sorted(set(versions)) == [BUNDLED_VERSION, "2"]
     figure(
         f"new version: {len(versions)} utterances meanwhile, 0 lost, in force {took_s:.2f} s after its load"
     )
@@ -85,7 +87,7 @@ async def test_a_version_that_fails_its_canary_does_not_replace_the_old(
         await asyncio.to_thread(load, triton, "refused")
         await seen(lambda: "version 2 may not serve" in caplog.text)
         events = one_final_each(await stream_talk(server.address, clip(4_000)))
-        assert {event.model.version for event in events} == {"0.1.0"}
+        assert {event.model.version for event in events} == {BUNDLED_VERSION}
 
 
 async def test_a_pinned_version_stays(changing: tuple[Triton, Repository]) -> None:

@@ -69,6 +69,38 @@ def test_a_room_rings_after_the_sound() -> None:
     assert np.mean(rung[200:1000] ** 2) > 10 * np.mean(rung[4000:5000] ** 2)
 
 
+def test_a_suppressor_takes_the_noise_and_leaves_the_voice() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, RATE).astype(np.float32)
+    speech = tone(440) * (np.arange(RATE) > RATE // 2)
+    clean = augment.suppress(speech + noise, over=4, share=0.4)
+    assert power_db(clean[: RATE // 2]) < power_db(noise) - 15
+    assert power_db(clean[RATE // 2 :]) == pytest.approx(power_db(tone(440)), abs=1)
+
+
+@pytest.mark.parametrize("harm", augment.HARMS)
+def test_every_harm_is_seeded_and_changes_the_speech(harm: str) -> None:
+    speech = voice(1, 1.0)
+    noises = [np.random.default_rng(2).normal(0, 500, RATE).astype(np.int16)]
+    once, again, other = (
+        augment.spoil(speech, noises, np.random.default_rng(seed), harm=harm) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert not np.array_equal(once, other)
+    assert len(once) == len(speech)
+    assert np.corrcoef(once, speech)[0, 1] < 0.999
+
+
+def test_an_unknown_harm_is_named() -> None:
+    with pytest.raises(ValueError, match="'wind' is none of noise, room"):
+        augment.spoil(voice(1, 1.0), [], np.random.default_rng(0), harm="wind")
+
+
+def test_a_crop_is_no_longer_than_asked() -> None:
+    rng = np.random.default_rng(0)
+    assert len(augment.crop(tone(440), 0.25, rng)) == RATE // 4
+    assert len(augment.crop(tone(440), 9.0, rng)) == RATE
+
+
 def test_peak_stands_where_it_is_put_and_clips_above() -> None:
     assert np.abs(augment.to_int16(tone(440), peak_db=-6).astype(int)).max() == pytest.approx(16422, abs=20)
     clipped = augment.to_int16(tone(440), peak_db=6)

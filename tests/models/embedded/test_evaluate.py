@@ -180,7 +180,7 @@ def test_a_command_run_writes_report_and_pictures(tiny_audio: Path, tmp_path: Pa
     report = (tmp_path / "report.md").read_text()
     for said in (
         "affect-embedded",
-        "| emodb/train | telephone | 8 |",
+        "| emodb/train | telephone | 16 |",
         "## By speaker",
         "Thresholds: neutral",
     ):
@@ -256,6 +256,6 @@ def test_a_short_clip_is_heard() -> None:
 
 def test_select_leaves_out_what_is_not_asked_for(tiny_audio: Path) -> None:
     clips = read_manifest(tiny_audio)
-    assert len(select(clips, corpus="emodb")) == 12
+    assert len(select(clips, corpus="emodb")) == 20
     assert len(select(clips, corpus="emodb", split="dev", labels=("sad",))) == 1
     assert len(select(clips, split="noise-train")) == 2

@@ -60,6 +60,12 @@ def test_calibration_error() -> None:
     assert metrics.calibration_error(probabilities, truth, bins=1) == pytest.approx(0.25)
 
 
+def test_log_loss_weighs_classes_the_same() -> None:
+    probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.75, 0.25]])
+    expected = (np.log(2) + np.log(4)) / 2
+    assert metrics.log_loss(probabilities, np.array([0, 0, 1])) == pytest.approx(expected)
+
+
 def test_risk_falls_with_coverage_where_confidence_tells() -> None:
     probabilities, truth = confident([0.9, 0.8, 0.7, 0.6], [True, True, False, False])
     assert metrics.risk_coverage(probabilities, truth) == [0.5, pytest.approx(1 / 3), 0.0, 0.0]

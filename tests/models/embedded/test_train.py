@@ -13,11 +13,14 @@ import torch
 
 from affectstream_models.card import read_card
 from affectstream_models.cli import main
-from affectstream_models.embedded import LABELS, STATISTICS, EmbeddedModel, Heads
+from affectstream_models.crossfit import held_out_speakers, leave_speakers_out
+from affectstream_models.embedded import EMBEDDING_SIZE, LABELS, MEMBERS, EmbeddedModel, Heads
 from affectstream_models.fit import Examples, Recipe, fit_heads
 from affectstream_models.modelfile import export, weights_sha256
+from affectstream_models.utterance import STATISTICS
 from tests.models.embedded.helpers import Model, Waveform
 
+COLUMNS = ("labels", "speakers", "genders", "sentences", "altered")
 TINY = ("--copies", "3", "--epochs", "3")
 
 
@@ -31,7 +34,12 @@ def examples(count: int = 64) -> Examples:
     labels = np.arange(count) % len(LABELS)
     statistics = rng.normal(0, 1, (count, STATISTICS)).astype(np.float32)
     statistics[np.arange(count), labels] += 4
-    return Examples(statistics, labels.astype(np.int64))
+    speakers = np.array(["ann", "bob", "eve", "joe"])[np.arange(count) // 4 % 4]
+    genders = np.array(["f", "m"])[np.arange(count) // 4 % 2]
+    sentences = np.array(["a01", "b02"])[np.arange(count) // 16 % 2]
+    return Examples(
+        statistics, labels.astype(np.int64), speakers, genders, sentences, np.arange(count) % 2 > 0
+    )
 
 
 @pytest.mark.timeout(180)
@@ -66,7 +74,7 @@ def test_the_digest_follows_the_weights() -> None:
     heads = Heads()
     before = weights_sha256(export(EmbeddedModel(heads)))
     with torch.no_grad():
-        heads.emotion.bias[0] += 1
+        heads.emotion_bias[0] += 1
     assert weights_sha256(export(EmbeddedModel(heads))) != before
 
 
@@ -78,11 +86,49 @@ def test_fitting_learns_what_is_there() -> None:
         logits, arousal, embedding = heads(torch.from_numpy(told.statistics))
     assert float((logits.argmax(dim=1).numpy() == told.labels).mean()) > 0.95
     assert len(steps) == 30
-    assert embedding.shape[0] == len(told.labels)
+    assert embedding.shape == (len(told), EMBEDDING_SIZE)
     by_label = [float(arousal[told.labels == label].mean()) for label in range(4)]
     assert min(by_label[1], by_label[3]) > max(by_label[0], by_label[2])
 
 
 def test_examples_must_fit_together() -> None:
     with pytest.raises(ValueError, match="statistics must be"):
-        Examples(np.zeros((2, 3), dtype=np.float32), np.zeros(2, dtype=np.int64))
+        Examples(np.zeros((2, 3), np.float32), *(getattr(examples(2), name) for name in COLUMNS))
+    columns = {name: getattr(examples(2), name) for name in ("statistics", *COLUMNS)}
+    with pytest.raises(ValueError, match="a value for each row"):
+        Examples(**{**columns, "sentences": np.array(["a01"])})
+
+
+def test_what_is_unlike_training_is_strange_and_doubted() -> None:
+    told = examples()
+    heads = fit_heads(told, 1, Recipe(epochs=10, batch=16))
+    heads.temperature.copy_(torch.tensor([1.0, 1.0]))
+    usual = torch.from_numpy(told.statistics)
+    odd = usual + 4 * torch.randn(usual.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert float(heads.strangeness(heads.standard(usual)).median()) == pytest.approx(1, abs=0.01)
+        assert float(heads.strangeness(heads.standard(odd)).median()) > 2
+        plain, calibrated = heads.together(heads.standard(odd))[0], heads(odd)[0]
+    np.testing.assert_array_equal(plain.argmax(dim=1), calibrated.argmax(dim=1))
+    assert bool((plain.softmax(dim=1).amax(dim=1) > calibrated.softmax(dim=1).amax(dim=1)).all())
+
+
+def test_members_differ_and_their_mean_is_told() -> None:
+    heads = fit_heads(examples(), 1, Recipe(epochs=2, batch=16))
+    standard = heads.standard(torch.from_numpy(examples().statistics))
+    with torch.no_grad():
+        members = heads.members(standard)[0].softmax(dim=2)
+        told = heads.together(standard)[0].exp()
+    assert members.shape[0] == MEMBERS
+    assert float((members[0] - members[1]).abs().max()) > 0.01
+    np.testing.assert_allclose(told, members.mean(dim=0), atol=1e-6)
+
+
+def test_every_pair_of_speakers_is_heard_by_heads_that_never_heard_it() -> None:
+    told = examples()
+    assert len(held_out_speakers(told)) == 6
+    calls: list[int] = []
+    (unseen,) = leave_speakers_out(told, [told], 1, Recipe(epochs=1, batch=16), lambda: calls.append(1))
+    assert len(calls) == 6
+    # Each of four speakers is in three pairs.
+    assert len(unseen.labels) == 3 * len(told)
