@@ -12,5 +12,6 @@
     figures.py     the runs of a scenario → its figures
     report.py      figures → the tables and latest.json
 
+neighbour.py      what one tenant's flood (flood.py) does to another
 gpu.py stands alone: the large model on a GPU.
 """

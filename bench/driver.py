@@ -23,7 +23,7 @@ from bench.job import Job, Line, Run
 from bench.machine import Gauge, Reading
 from bench.pace import Probe, pace, until
 from bench.scenario import Schedule
-from bench.stream import METHOD, Stream
+from bench.stream import METHOD, Stream, metadata
 from bench.talks import CONFIG, END_OF_AUDIO, NoTalks, Talks, read
 
 _STREAMS_A_CONNECTION: Final = 10
@@ -66,7 +66,7 @@ class Driver:
     async def _prime(self, channel: grpc.aio.Channel) -> None:
         """One stream as fast as it goes, so that what is made once is there before memory is read."""
         talk, _ = self._talks.of_stream(0)
-        call: Any = channel.stream_stream(METHOD)()
+        call: Any = channel.stream_stream(METHOD)(metadata=metadata(self._job.token))
         await call.write(CONFIG)
         for request in talk[: round(_PRIME_S * 1_000 / self._scenario.frame_ms)]:
             await call.write(request)
@@ -84,7 +84,13 @@ class Driver:
         schedule = Schedule(self._scenario, time.monotonic_ns() + 100_000_000)
         wall_ns = time.time_ns() - time.monotonic_ns()
         streams = [
-            Stream(channels[number % len(channels)], number, schedule, *self._talks.of_stream(number))
+            Stream(
+                channels[number % len(channels)],
+                number,
+                schedule,
+                *self._talks.of_stream(number),
+                metadata=metadata(self._job.token),
+            )
             for number in range(self._scenario.streams)
         ]
         (start, end, probes), _ = await asyncio.gather(

@@ -17,6 +17,8 @@ class Job:
     address: str
     server_pid: int
     talks: tuple[str, ...]
+    token: str = ""
+    """Sent with each call, where there is one."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -29,6 +31,7 @@ class Job:
             address=values["address"],
             server_pid=values["server_pid"],
             talks=tuple(values["talks"]),
+            token=values["token"],
         )
 
 

@@ -13,6 +13,13 @@ from bench.talks import CONFIG, END_OF_AUDIO
 
 METHOD = "/affectstream.v1.AffectService/StreamAffect"
 
+Metadata = tuple[tuple[str, str], ...]
+
+
+def metadata(token: str) -> Metadata:
+    """What goes with a call that shows a token; empty: it shows none."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
 
 class Stream:
     """Stream number ``number``, sending ``talk`` in a loop from the request at ``first``.
@@ -22,7 +29,14 @@ class Stream:
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, number: int, schedule: Schedule, talk: list[bytes], first: int
+        self,
+        channel: grpc.aio.Channel,
+        number: int,
+        schedule: Schedule,
+        talk: list[bytes],
+        first: int,
+        *,
+        metadata: Metadata = (),
     ) -> None:
         self.number = number
         self.received: list[tuple[int, bytes]] = []
@@ -36,6 +50,7 @@ class Stream:
         self._schedule = schedule
         self._talk = talk
         self._first = first
+        self._metadata = metadata
         self._released = 0
         self._wake: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -59,7 +74,7 @@ class Stream:
 
     async def _run(self) -> None:
         method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
-        call = method()
+        call = method(metadata=self._metadata)
         reader = asyncio.get_running_loop().create_task(self._read(call))
         try:
             await self._write(call)

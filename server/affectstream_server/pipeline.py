@@ -23,10 +23,10 @@ from typing import Final
 
 from affectstream_server.analyze import Analyzer
 from affectstream_server.auth import Identity
+from affectstream_server.blocks import Blocks
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.quotas import Quotas
-from affectstream_server.round_robin import RoundRobin
 from affectstream_server.scoring.load import Load
 from affectstream_server.scoring.router import Router, not_ready
 from affectstream_server.session import Session
@@ -55,7 +55,7 @@ class Pipeline:
         self.analyzer = Analyzer(settings, router, self.load, self.quotas)
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
-        self._waiting: RoundRobin[tuple[Session, Channel]] = RoundRobin()
+        self._waiting: Blocks[tuple[Session, Channel]] = Blocks()
         self._tick_planned = False
         self.sessions = Sessions(settings, router, self, release=self._release)
         self._empty = asyncio.Event()
@@ -139,8 +139,7 @@ class Pipeline:
         """Look at the channel's blocks in the next batches."""
         if channel.queued:
             return
-        channel.queued = True
-        self._waiting.add(session.identity.tenant, (session, channel))
+        self._wait(session, channel)
         if not self._tick_planned:
             self._tick_planned = True
             asyncio.get_running_loop().call_later(self.settings.detection.tick_ms / 1_000, self._tick)
@@ -149,6 +148,10 @@ class Pipeline:
         """Look at all of the channel's blocks now, alone: a control holds at the audio before it."""
         while channel.has_block and session.failure is None:
             self._look_at([(session, channel)])
+
+    def _wait(self, session: Session, channel: Channel) -> None:
+        channel.queued = True
+        self._waiting.add(session.identity.tenant, (session, channel), ahead=session.quota.is_ahead)
 
     def _tick(self) -> None:
         """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
@@ -164,8 +167,7 @@ class Pipeline:
                 session.interrupt(InternalFault())
         for session, channel in batch:
             if channel.has_block and not channel.queued and session.failure is None:
-                channel.queued = True
-                waiting.add(session.identity.tenant, (session, channel))
+                self._wait(session, channel)
         if waiting:
             asyncio.get_running_loop().call_soon(self._tick)
         else:

@@ -30,6 +30,8 @@ class StreamQuota:
         self._began_at: float | None = None
         self._taken = 0
         self._held_s = 0.0
+        self.is_ahead = False
+        """More audio came than time has passed: what is at real time goes before it."""
         self._told_of_utterances = False
         self.warn: Callable[..., None] = lambda *_, **__: None
         """Says in the stream that something is over quota; takes what `Voice.warn` does."""
@@ -39,23 +41,27 @@ class StreamQuota:
 
         True: it did wait.
         """
-        audio = self.tenant.audio
-        if audio is None or not channels:
+        if not channels:
             return False
-        self.tenant.take_audio(samples - self._taken)
+        self._look(samples / channels)
+        audio = self.tenant.audio
+        if audio is None:
+            return False
+        audio.take((samples - self._taken) / SAMPLE_RATE_HZ)
         self._taken = samples
-        if self._began_at is None:
-            self._began_at = self._clock()
         waited = False
-        while wait_s := audio.wait_s(RESERVE if self._is_ahead(samples / channels) else 0.0):
+        while wait_s := audio.wait_s(RESERVE if self.is_ahead else 0.0):
             self._hold(wait_s)
             waited = True
             await asyncio.sleep(wait_s)
+            self._look(samples / channels)
         return waited
 
-    def _is_ahead(self, samples: float) -> bool:
-        assert self._began_at is not None  # noqa: S101 - room has set it
-        return samples / SAMPLE_RATE_HZ - (self._clock() - self._began_at) > _AHEAD_S
+    def _look(self, samples: float) -> None:
+        now = self._clock()
+        if self._began_at is None:
+            self._began_at = now
+        self.is_ahead = samples / SAMPLE_RATE_HZ - (now - self._began_at) > _AHEAD_S
 
     def _hold(self, wait_s: float) -> None:
         """Tell of audio that waits; once, when it is more than a caller may leave unnoticed."""

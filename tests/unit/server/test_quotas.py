@@ -8,6 +8,7 @@ import pytest
 
 from affectstream_server import quotas as quotas_module
 from affectstream_server.auth import ANONYMOUS
+from affectstream_server.blocks import Blocks
 from affectstream_server.bucket import Bucket, Window
 from affectstream_server.errors import LimitReached
 from affectstream_server.quotas import Quota, Quotas, Tenant
@@ -195,3 +196,37 @@ def test_many_tenants_with_one_entry_do_not_starve_one_with_many() -> None:
             waiting.add(f"one {turn} {number}", "x")
         served += waiting.take(4)
     assert sum(entry.startswith("m") for entry in served) >= 10
+
+
+def test_real_time_goes_before_what_is_ahead_of_it_and_both_go_on() -> None:
+    clock = Clock()
+    waiting = Blocks[str](clock)
+    for number in range(200):
+        waiting.add("bulk", f"b{number}", ahead=True)
+    assert len(waiting.take(64)) == 64, "alone it has all of a batch"
+    waiting.add("calm", "a0", ahead=False)
+    batch = waiting.take(64)
+    assert batch[0] == "a0"
+    assert len(batch) == 9, "a short batch, as more is expected at real time"
+    for number in range(100):
+        waiting.add("calm", f"a{number}", ahead=False)
+    batch = waiting.take(64)
+    assert sum(entry.startswith("b") for entry in batch) == 1, "never none of it"
+    while any(entry.startswith("a") for entry in waiting.take(64)):
+        pass
+    clock.now += 1.1
+    assert len(waiting.take(64)) == 64
+    waiting.remove("bulk", lambda _: True)
+    assert not waiting
+
+
+async def test_a_stream_is_ahead_by_its_clock_and_not_by_its_backlog() -> None:
+    clock = Clock()
+    stream = StreamQuota(Tenant("t", Quota(), clock), Load(4).share(), clock)
+    await stream.room(8_000, 1)
+    ahead = [stream.is_ahead]
+    await stream.room(2 * 24_000, 2)  # 1.5 s of each of two channels at once
+    ahead.append(stream.is_ahead)
+    clock.now += 10
+    await stream.room(10 * 16_000, 1)
+    assert [*ahead, stream.is_ahead] == [False, True, False]
