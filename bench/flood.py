@@ -21,6 +21,7 @@ import grpc
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
+from affectstream.writing import WriteFailed, close, write
 from bench.stream import METHOD, metadata
 from bench.talks import CONFIG, END_OF_AUDIO, read
 
@@ -101,13 +102,13 @@ class Flooder:
 
     async def _send(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         try:
-            await call.write(CONFIG)
+            await write(call, CONFIG)
             for request in itertools.islice(itertools.cycle(self._talk), _STREAM_FRAMES):
-                await call.write(request)
+                await write(call, request)
                 self.counts["frames"] += 1
-            await call.write(END_OF_AUDIO)
-            await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await write(call, END_OF_AUDIO)
+            await close(call)
+        except WriteFailed:
             return  # the call is over
 
     async def _analyze(self, channel: grpc.aio.Channel) -> grpc.StatusCode:
