@@ -9,12 +9,13 @@ import pytest
 from livekit import rtc
 from livekit.agents import llm
 
+from affectstream import AffectEvent, Event
 from affectstream.integrations.livekit import AffectAgent, AffectListener
 from tests.integrations.livekit_agent import WAIT_S, Conversation, Timed, conversation, notes
 from tests.integrations.servers import EVEN, UNSURE, UPSET, Process, server_process, turn
 from tests.support.wire import running_server
 
-FREE_PORT = "127.0.0.1:1"
+NOBODY = "127.0.0.1:1"
 
 
 def agent(address: str, listener: AffectListener | None = None) -> AffectAgent:
@@ -90,7 +91,7 @@ async def test_an_agent_with_nodes_of_its_own_tees_and_guides_by_itself() -> Non
     context = llm.ChatContext.empty()
     context.add_message(role="user", content="Where is it?")
     async with running_server() as server:
-        listener = AffectListener(server.address)
+        listener = AffectListener(server.address, wait_ms=1_000)
         assert (await listener.guided(context)).items == context.items, "nothing was heard yet"
         heard = 0
         async for frame in listener.tee(frames(UPSET)):
@@ -103,6 +104,44 @@ async def test_an_agent_with_nodes_of_its_own_tees_and_guides_by_itself() -> Non
         assert len(context.items) == 1
 
 
+async def test_without_a_server_frames_and_replies_go_on() -> None:
+    context = llm.ChatContext.empty()
+    listener = Timed(NOBODY)
+    heard = 0
+    async for frame in listener.tee(frames(UPSET)):
+        heard += frame.samples_per_channel
+        if heard > 16 * 3_000:
+            break
+    assert (await listener.guided(context)).items == []
+    assert listener.held_s[0] < WAIT_S
+
+
+async def test_a_reply_that_is_given_up_while_it_waits_leaves_everything_whole() -> None:
+    context = llm.ChatContext.empty()
+    finals: list[Event] = []
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, AffectEvent):
+            finals.append(event)
+
+    async with running_server() as server:
+        listener = AffectListener(server.address, wait_ms=1_000, on_event=on_event)
+        audio = listener.tee(frames(UPSET))
+        while listener.hearing is None or not listener.hearing.is_unanswered:
+            await anext(audio)
+        waiting = asyncio.create_task(listener.guided(context))
+        await asyncio.sleep(0.05)
+        assert not waiting.done(), "the utterance is under way"
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        while not finals:
+            await anext(audio)
+        (only,) = (await listener.guided(context)).messages()
+        assert "sounds upset" in (only.raw_text_content or "")
+        await audio.aclose()
+
+
 def test_a_wait_beyond_its_limits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"wait_ms is 1001, the limit is 0\.\.1000"):
-        AffectListener(FREE_PORT, wait_ms=1_001)
+        AffectListener(NOBODY, wait_ms=1_001)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from pipecat.frames.frames import InputAudioRawFrame
 
 from affectstream import AffectClient, Endpointing, EndpointingMode, StreamConfig
 from affectstream.integrations.pipecat import AffectProcessor
@@ -50,6 +51,17 @@ async def test_the_servers_detection_serves_a_pipeline_whose_config_asks_for_it(
         await running.caller.say(turn(UPSET))
         (only,) = notes(await running.llm.wait_asked(1))
         assert "upset" in only
+
+
+async def test_audio_of_another_format_passes_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with agent(AffectProcessor(NOBODY)) as running:
+        await running.caller.say(turn((0.0, 0.2)))
+        for _ in range(3):
+            await running.caller.push_audio_frame(InputAudioRawFrame(bytes(960), 24_000, 1))
+        await running.caller.say(turn(UPSET))
+        await running.llm.wait_asked(1)
+    (told,) = [record for record in caplog.records if "is not heard" in record.getMessage()]
+    assert "24000" in told.getMessage()
 
 
 async def test_without_a_server_every_reply_comes_at_once() -> None:

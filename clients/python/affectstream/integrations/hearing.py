@@ -108,17 +108,21 @@ class Hearing:
 
     def speech_started(self, ago_s: float) -> None:
         """The pipeline's own detection heard speech begin, `ago_s` seconds before the newest audio."""
-        if self._mode == EndpointingMode.CALLER and not self._speaking:
-            self._speaking = True
+        if self._speaking:
+            return
+        self._speaking = True
+        if self._mode == EndpointingMode.CALLER:
             earliest = max(self._recent.ended_at, self.position - round(MOST_BACK_S * self._rate_hz))
             self._backlog.add_control("speech_started", max(earliest, self._ago(ago_s)))
 
     def speech_ended(self, ago_s: float) -> None:
         """The pipeline's own detection heard speech end, `ago_s` seconds before the newest audio."""
+        if not self._speaking:
+            return
+        self._speaking = False
         end = self._ago(ago_s)
         self._recent.speech_ended(end)
-        if self._mode == EndpointingMode.MIXED or self._speaking:
-            self._speaking = False
+        if self._mode != EndpointingMode.SERVER:
             self._backlog.add_control("speech_ended", end)
 
     def agent_speaks(self, speaks: bool) -> None:

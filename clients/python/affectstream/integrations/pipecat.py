@@ -9,6 +9,7 @@ Utterances are those of Pipecat's own voice activity detection; with another
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
@@ -46,6 +47,8 @@ except ModuleNotFoundError as missing:
     raise ImportError(
         f'{missing.name} is not installed: pip install "affectstream[pipecat]"', name=missing.name
     ) from missing
+
+log = logging.getLogger(__name__)
 
 WAIT_MS: Final = 150
 PRE_ROLL_S: Final = 0.25
@@ -86,6 +89,7 @@ class AffectProcessor(FrameProcessor):
         self._server = server
         self._config = replace(config, endpointing=replace(config.endpointing, mode=mode))
         self._audio = AudioFormat()
+        self._told = False
         self._hearing: Hearing | None = None
 
     @property
@@ -126,6 +130,9 @@ class AffectProcessor(FrameProcessor):
             self._hearing = Hearing(self._server, audio, self._config, self._on_event)
         if audio == self._audio:
             self._hearing.hear(frame.audio)
+        elif not self._told:
+            self._told = True
+            log.warning("%s: %s is not heard: the conversation began as %s", self, audio, self._audio)
 
     def _follow(self, hearing: Hearing, frame: Frame) -> None:
         match frame:
