@@ -126,7 +126,7 @@ clean: ## Remove what was made here
 	@echo "== making .venv-integrations with Pipecat and LiveKit Agents (about a minute, once)"
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints/integrations.txt \
-	  -e '.[server,pipecat,livekit,integrations-test]'
+	  -e '.[server,pipecat,livekit,agents-test]'
 	@touch $@
 
 .venv-models/.ready: $(MODELS_SOURCES)

@@ -10,12 +10,13 @@ for extra in "" cli mic plot server jwt triton opus pipecat livekit models; do
   echo "== extra: $name"
   constraints=constraints/service.txt
   [ "$extra" = models ] && constraints=constraints/models.txt
-  case "$extra" in pipecat | livekit) constraints=constraints/integrations.txt ;; esac
+  compile=--compile
+  case "$extra" in pipecat | livekit) constraints=constraints/integrations.txt compile=--no-compile ;; esac
   "${PYTHON:-python3}" -m venv "$work/$name"
   if [ "$extra" = models ]; then
     "$work/$name/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" "${TORCH:-torch==2.13.0}"
   fi
-  "$work/$name/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" \
+  "$work/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$compile" -c "$constraints" \
     "affectstream${extra:+[$extra]} @ file://$PWD/$wheel"
   "$work/$name/bin/affectstream" info
   if [ "$extra" = server ] || [ "$extra" = triton ]; then
