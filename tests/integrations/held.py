@@ -24,7 +24,7 @@ def told(name: str, held_s: list[float], guided: int) -> None:
 
 async def main() -> None:
     async with running_server() as server:
-        async with pipecat_agent.agent(AffectProcessor(server.address)) as running:
+        async with pipecat_agent.agent(AffectProcessor(server.address), wait_ms=150) as running:
             await running.caller.say(sample_talk(), speed=1.0)
             await asyncio.sleep(1)
             held = [left - came for came, left in zip(running.watch.came, running.watch.left, strict=True)]

@@ -103,11 +103,9 @@ class Llm(llm.LLM[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[list[tuple[str, str]]] = []
-        self.asked_at: list[float] = []
 
     def chat(self, *, chat_ctx: llm.ChatContext, **options: Any) -> llm.LLMStream:
         self.asked.append([(item.role, item.raw_text_content or "") for item in chat_ctx.messages()])
-        self.asked_at.append(asyncio.get_running_loop().time())
         return Answer(self, chat_ctx, options.get("tools") or [], options["conn_options"])
 
 
@@ -124,25 +122,24 @@ class Answer(llm.LLMStream):
 
 
 class Conversation:
-    """A running session and what was added to its history, with the time of each."""
+    """A running session and what was added to its history."""
 
     def __init__(self, session: AgentSession[Any], caller: Caller, model: Llm) -> None:
         self.session, self.caller, self.llm = session, caller, model
-        self.added: list[tuple[float, str, str]] = []
+        self.added: list[tuple[str, str]] = []
         self.news = asyncio.Event()
         session.on("conversation_item_added", self._on_item)
 
     def _on_item(self, event: Any) -> None:
         item = event.item
         if isinstance(item, llm.ChatMessage):
-            now = asyncio.get_running_loop().time()
-            self.added.append((now, item.role, item.raw_text_content or ""))
+            self.added.append((item.role, item.raw_text_content or ""))
             self.news.set()
 
     async def replies(self, count: int) -> list[str]:
         """The replies that the user got, once there are so many."""
         async with asyncio.timeout(20):
-            while len(said := [text for _, role, text in self.added if role == "assistant"]) < count:
+            while len(said := [text for role, text in self.added if role == "assistant"]) < count:
                 self.news.clear()
                 await self.news.wait()
         return said

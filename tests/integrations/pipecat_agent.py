@@ -51,13 +51,42 @@ from affectstream.tone import is_note
 
 FRAME = SAMPLE_RATE_HZ // 50
 SPEED = 4.0
+MOST_AHEAD = 4
+PATIENT_MS = 1_000
+"""For tests of what is said, on machines that have other work."""
 COMMIT_S = 0.3
 
 
-class Caller(BaseInputTransport):
-    """A transport whose caller says what it is given."""
+class Watch(BaseObserver):
+    """How much audio was heard, when contexts came to the injector and left it, every affect pushed."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.frames = 0
+        self.came: list[float] = []
+        self.left: list[float] = []
+        self.speculative: list[bool] = []
+        self.heard: list[AffectFrame] = []
+
+    async def on_push_frame(self, data: FramePushed) -> None:
+        if isinstance(data.frame, LLMContextFrame) and data.direction is FrameDirection.DOWNSTREAM:
+            if isinstance(data.destination, AffectInjector):
+                self.came.append(data.timestamp / 1e9)
+            elif isinstance(data.source, AffectInjector):
+                self.left.append(data.timestamp / 1e9)
+                self.speculative.append(data.frame.speculation)
+        elif isinstance(data.frame, InputAudioRawFrame) and isinstance(data.destination, AffectInjector):
+            self.frames += 1
+        elif isinstance(data.frame, AffectFrame) and isinstance(data.source, AffectProcessor):
+            self.heard.append(data.frame)
+
+
+class Caller(BaseInputTransport):
+    """A transport whose caller says what it is given, and no faster than the pipeline hears it."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._said = 0
         super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=SAMPLE_RATE_HZ))
 
     async def start(self, frame: StartFrame) -> None:
@@ -69,6 +98,9 @@ class Caller(BaseInputTransport):
         start_s = loop.time()
         for place in range(0, len(samples), FRAME):
             await asyncio.sleep(start_s + place / SAMPLE_RATE_HZ / speed - loop.time())
+            while self._said - self._watch.frames > MOST_AHEAD:
+                await asyncio.sleep(0.002)
+            self._said += 1
             data = samples[place : place + FRAME].tobytes()
             await self.push_audio_frame(
                 InputAudioRawFrame(audio=data, sample_rate=SAMPLE_RATE_HZ, num_channels=1)
@@ -144,27 +176,6 @@ class Llm(LLMService):
         return self.asked[count - 1]
 
 
-class Watch(BaseObserver):
-    """When contexts came to the injector and left it, in seconds, and every affect that was pushed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.came: list[float] = []
-        self.left: list[float] = []
-        self.speculative: list[bool] = []
-        self.heard: list[AffectFrame] = []
-
-    async def on_push_frame(self, data: FramePushed) -> None:
-        if isinstance(data.frame, LLMContextFrame) and data.direction is FrameDirection.DOWNSTREAM:
-            if isinstance(data.destination, AffectInjector):
-                self.came.append(data.timestamp / 1e9)
-            elif isinstance(data.source, AffectInjector):
-                self.left.append(data.timestamp / 1e9)
-                self.speculative.append(data.frame.speculation)
-        elif isinstance(data.frame, AffectFrame) and isinstance(data.source, AffectProcessor):
-            self.heard.append(data.frame)
-
-
 class Agent:
     """A running agent."""
 
@@ -175,7 +186,8 @@ class Agent:
         stt: STTService | None,
         strategies: UserTurnStrategies | None,
     ) -> None:
-        self.caller, self.stt, self.llm, self.watch = Caller(), stt or Transcriber(), Llm(), Watch()
+        self.watch = Watch()
+        self.caller, self.stt, self.llm = Caller(self.watch), stt or Transcriber(), Llm()
         self.context = LLMContext([{"role": "system", "content": "You answer calls."}])
         self.aggregators = LLMContextAggregatorPair(
             self.context,
@@ -221,7 +233,7 @@ class Agent:
 async def agent(
     affect: AffectProcessor,
     *,
-    wait_ms: int = 150,
+    wait_ms: int = PATIENT_MS,
     stt: STTService | None = None,
     strategies: UserTurnStrategies | None = None,
 ) -> AsyncIterator[Agent]:

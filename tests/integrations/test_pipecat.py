@@ -46,7 +46,7 @@ async def test_the_servers_detection_serves_a_pipeline_whose_config_asks_for_it(
     async with (
         running_server() as server,
         AffectClient(server.address) as client,
-        agent(AffectProcessor(client, config=config), wait_ms=1_000) as running,
+        agent(AffectProcessor(client, config=config)) as running,
     ):
         await running.caller.say(turn(UPSET))
         (only,) = notes(await running.llm.wait_asked(1))
@@ -103,7 +103,10 @@ async def test_a_server_that_died_is_found_again() -> None:
 
 
 async def test_a_frozen_server_costs_a_turn_the_wait_and_the_audio_nothing() -> None:
-    async with server_process() as process, agent(AffectProcessor(process.address)) as running:
+    async with (
+        server_process() as process,
+        agent(AffectProcessor(process.address), wait_ms=round(1_000 * WAIT_S)) as running,
+    ):
         await running.caller.say(turn((0.0, 0.2)))
         process.freeze()
         for number in (1, 2):
@@ -111,13 +114,15 @@ async def test_a_frozen_server_costs_a_turn_the_wait_and_the_audio_nothing() -> 
             assert notes(await running.llm.wait_asked(number)) == []
             assert 0.9 * WAIT_S < await running.waited_s(number) < 5 * WAIT_S
         process.thaw()
-        await running.caller.say(turn(EVEN))
-        (only,) = notes(await running.llm.wait_asked(3))
-        assert "even" in only
+        for number in (3, 4, 5):
+            await running.caller.say(turn(EVEN))
+            if told := notes(await running.llm.wait_asked(number)):
+                break
+        assert "even" in "".join(told)
 
 
 async def test_an_interruption_ends_the_wait_and_leaves_the_context_whole() -> None:
-    async with server_process() as process, agent(AffectProcessor(process.address), wait_ms=1_000) as running:
+    async with server_process() as process, agent(AffectProcessor(process.address)) as running:
         await running.caller.say(turn((0.0, 0.2)))
         process.freeze()
         await running.caller.say(turn(UPSET))
