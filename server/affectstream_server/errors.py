@@ -7,6 +7,7 @@ ServiceError
 ├── Unauthenticated     UNAUTHENTICATED: no token, or none that is accepted; which, only the log knows
 ├── Refused             FAILED_PRECONDITION: consent, role, or a session that others continued
 ├── NotFound            NOT_FOUND: no such session for this caller
+├── OutOfRange          OUT_OF_RANGE: what was asked for is not retained any more
 ├── AlreadyExists       ALREADY_EXISTS: the session's id is taken
 ├── Superseded          ABORTED: another stream continued the session
 ├── Unavailable         UNAVAILABLE: starting, draining, or without a model
@@ -104,6 +105,12 @@ class NotFound(ServiceError):
     """There is none, or none that this caller may know of."""
 
     status = "NOT_FOUND"
+
+
+class OutOfRange(ServiceError):
+    """What was asked for is not retained any more."""
+
+    status = "OUT_OF_RANGE"
 
 
 class AlreadyExists(ServiceError):

@@ -49,6 +49,7 @@ _LIMITS: Final = (
     ("event_queue_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("slow_reader_ms", "ms", "RESOURCE_EXHAUSTED", False),
     ("replay_bytes", "bytes", "", True),
+    ("watchers_per_session", "count", "RESOURCE_EXHAUSTED", True),
     ("min_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
     ("max_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
     ("max_channels", "count", "INVALID_ARGUMENT", False),
@@ -87,6 +88,14 @@ def limits_message(settings: Settings, quota: Quota) -> pb.Limits:
             status="RESOURCE_EXHAUSTED",
         )
     )
+    bus = settings.bus
+    for name, value, unit, status in (
+        ("watchers", bus.max_watchers, "count", "RESOURCE_EXHAUSTED"),
+        ("retention_events", bus.retention_events, "count", "OUT_OF_RANGE"),
+        ("retention_tenant_events", bus.tenant_events, "count", "OUT_OF_RANGE"),
+        ("retention_ms", round(bus.retention_s * 1_000), "ms", "OUT_OF_RANGE"),
+    ):
+        limits.append(pb.Limit(name=name, value=value, unit=unit, status=status, session_survives=True))
     for name, seconds, survives in (
         ("stream_age_ms", settings.server.stream_age_s, True),
         ("resume_ms", settings.server.resume_s, False),
@@ -126,7 +135,11 @@ def server_info(settings: Settings, models: Sequence[ModelInfo], quota: Quota) -
         limits=limits_message(settings, quota),
         default_endpointing=effective_endpointing(settings.endpointing),
         default_outputs=pb.OutputConfig(progress_interval_ms=settings.outputs.progress_interval_ms),
-        features=(*FEATURES, pb.FEATURE_OPUS) if libopus.installed() else FEATURES,
+        features=[
+            *FEATURES,
+            *([pb.FEATURE_OPUS] if libopus.installed() else []),
+            *([pb.FEATURE_WATCH] if settings.bus.on else []),
+        ],
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,
         refused_roles=[

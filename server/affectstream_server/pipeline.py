@@ -24,6 +24,8 @@ from typing import Final
 from affectstream_server.analyze import Analyzer
 from affectstream_server.auth import Identity
 from affectstream_server.blocks import Blocks
+from affectstream_server.bus.bus import Bus
+from affectstream_server.bus.open import open_bus
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.quotas import Quotas
@@ -35,6 +37,7 @@ from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
 from affectstream_server.stream import Stream
 from affectstream_server.stream_quota import StreamQuota
+from affectstream_server.watch import Watching
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,9 @@ class Pipeline:
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: Blocks[tuple[Session, Channel]] = Blocks()
         self._tick_planned = False
-        self.sessions = Sessions(settings, router, self, release=self._release)
+        self.bus: Bus | None = open_bus(settings.bus)
+        self.sessions = Sessions(settings, router, self, release=self._release, bus=self.bus)
+        self.watching = Watching(settings.bus, self.bus)
         self._empty = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
 
@@ -68,11 +73,15 @@ class Pipeline:
 
     def start(self) -> None:
         """Begin to watch the clock."""
+        if self.bus is not None:
+            self.bus.start()
         self._clock = asyncio.get_running_loop().create_task(self._watch_clock())
 
     async def close(self) -> None:
         """Stop. Every stream must be closed."""
         self.sessions.close_lost()
+        if self.bus is not None:
+            await self.bus.close()
         if self._clock is not None:
             self._clock.cancel()
             await asyncio.gather(self._clock, return_exceptions=True)
@@ -109,6 +118,7 @@ class Pipeline:
                 await asyncio.gather(self._empty.wait(), self.analyzer.drain())
         except TimeoutError:
             _log.warning("drain: %d streams did not end in time and are dropped", self.streams)
+        self.watching.drain()
 
     def _release(self, session: Session) -> None:
         """A session is over: its places in the detector are free."""

@@ -16,6 +16,8 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.ahead import ScoringAhead
 from affectstream_server.announce import session_closing, session_started
 from affectstream_server.auth import Identity
+from affectstream_server.bus.bus import Bus
+from affectstream_server.bus.publication import Publication
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
 from affectstream_server.errors import ServiceError, Superseded, Unavailable
@@ -72,10 +74,14 @@ class Session:
     listening: Listening
     _config: StreamConfig
 
-    def __init__(self, settings: Settings, scorer: Route, detection: Detection, stream: Stream) -> None:
+    def __init__(
+        self, settings: Settings, scorer: Route, detection: Detection, stream: Stream, bus: Bus | None = None
+    ) -> None:
+        """``bus``: where those who watch hear of it."""
         self._settings = settings
         self._scorer = scorer
         self._detection = detection
+        self._bus = bus
         self._progress_due = 0
         self._farewell: _Farewell | None = None
         self._began_ns = time.time_ns()
@@ -142,6 +148,8 @@ class Session:
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
         self.listening = Listening(self, checked, self._settings, self._detection, ahead)
         self.events.on_relief = self.listening.make_room
+        if self._bus is not None:
+            self.events.publication = Publication(self._bus, self.identity.tenant, self.session_id)
         self._progress_due = self._progress_frames
         self.voice.embedding = checked.embedding
         self.voice.min_utterance_ms = checked.endpointing.settings.min_utterance_ms
@@ -333,9 +341,13 @@ class Session:
         if self.stream is not None:
             self.stream.interrupt(error)
 
-    def abandon(self) -> None:
-        """Drop everything: nobody listens."""
+    def abandon(self, reason: pb.CloseReason.ValueType = pb.CLOSE_REASON_ABANDONED) -> None:
+        """Drop everything: nobody listens. Those who watch are told why."""
         self.voice.fall_silent()
+        if self.failure is not None:
+            reason = _CLOSE_REASONS.get(self.failure.reason, pb.CLOSE_REASON_ERROR)
+        closed = pb.SessionClosed(reason=reason, open_utterance_id=self.listening.open_utterance_id)
+        self.events.finish(pb.SessionEvent(session_closed=closed))
 
 
 def going_away() -> Unavailable:

@@ -10,6 +10,7 @@ from typing import Final
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
+from affectstream_server.bus.bus import Bus
 from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
 from affectstream_server.listening import Detection
 from affectstream_server.resume import NOBODYS, check_same, no_session
@@ -38,11 +39,13 @@ class Sessions:
         detection: Detection,
         *,
         release: Callable[[Session], None],
+        bus: Bus | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
         self._detection = detection
         self._release = release
+        self._bus = bus
         self._drained_at: float | None = None
         self._unborn_until = 0.0
         self._streams: set[Stream] = set()
@@ -93,7 +96,7 @@ class Sessions:
         before = self._by_id.get((stream.identity.tenant, config.session_id))
         if before is not None and not before.over:
             raise _taken(config.session_id, self._lost.get(before))
-        session = Session(self._settings, self._router.open(), self._detection, stream)
+        session = Session(self._settings, self._router.open(), self._detection, stream, self._bus)
         session.start(config)
         if before is not None:
             self._close(before)
@@ -140,7 +143,7 @@ class Sessions:
     def close_lost(self) -> None:
         """Nobody can continue them any more."""
         for session in tuple(self._lost):
-            self._close(session)
+            self._close(session, pb.CLOSE_REASON_DRAIN)
 
     def _continue(self, config: pb.SessionConfig, stream: Stream) -> Session:
         resume = config.resume
@@ -177,10 +180,10 @@ class Sessions:
         (tenant, _), *_ = Counter(session.identity.tenant for session in self._lost).most_common(1)
         return next(session for session in self._lost if session.identity.tenant == tenant)
 
-    def _close(self, session: Session) -> None:
+    def _close(self, session: Session, reason: pb.CloseReason.ValueType = pb.CLOSE_REASON_ABANDONED) -> None:
         self._lost.pop(session, None)
         del self._by_id[session.identity.tenant, session.session_id]
-        session.abandon()
+        session.abandon(reason)
         self._release(session)
 
 

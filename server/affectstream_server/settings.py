@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -19,6 +19,7 @@ from affectstream.contract import LIMITS
 from affectstream.environment import CLIENT_ENV
 from affectstream_server.section import Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
+from affectstream_server.settings_bus import BusSettings
 from affectstream_server.settings_quotas import QuotaSettings, TenantName, TenantSettings
 
 __all__ = ["Settings", "SettingsError", "load"]
@@ -26,6 +27,9 @@ __all__ = ["Settings", "SettingsError", "load"]
 ENV_PREFIX = "AFFECTSTREAM_"
 RESERVED_ENV = frozenset({"AFFECTSTREAM_AUDIO", "AFFECTSTREAM_CONFIG", "AFFECTSTREAM_SERVER", *CLIENT_ENV})
 """Variables with our prefix that are no settings: test speech, the file, and what a client connects with."""
+
+_SECRET: Final = frozenset({"bus", "bus.url"})
+"""Keys whose values no message shows."""
 
 
 class ServerSettings(Section):
@@ -201,6 +205,7 @@ class Settings(Section):
     tenants: dict[TenantName, TenantSettings] = Field(
         default_factory=dict, description="NAME → what this tenant may take, in place of what quotas says"
     )
+    bus: BusSettings = BusSettings()
     logging: LoggingSettings = LoggingSettings()
 
     @model_validator(mode="after")
@@ -279,4 +284,5 @@ def _explain(error: Any) -> str:
         case "value_error":
             return ".".join(filter(None, (key, error["msg"].removeprefix("Value error, "))))
         case _:
-            return f"{key}: got {error['input']!r}: {error['msg']}"
+            shown = "a value that is not shown" if key in _SECRET else repr(error["input"])
+            return f"{key}: got {shown}: {error['msg']}"

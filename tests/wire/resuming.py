@@ -68,10 +68,10 @@ class Call:
 
 
 @asynccontextmanager
-async def calling(address: str, first: Request) -> AsyncIterator[Call]:
+async def calling(address: str, first: Request, **options: Any) -> AsyncIterator[Call]:
     """A call on a connection of its own that has its first event; lost at the end."""
     async with stub(address) as service:
-        call = Call(service.StreamAffect(), first)
+        call = Call(service.StreamAffect(**options), first)
         await call.send([first])
         await call.until(lambda events: events)
         yield call

@@ -28,7 +28,6 @@ from tests.support.wire import (
     refusal,
     running_server,
     stream_talk,
-    stub,
 )
 
 SILENCE = bytes(640)
@@ -275,15 +274,6 @@ async def test_what_is_not_served_is_refused_and_never_ignored(server_address: s
     assert error.code() == UNSERVED
     assert error_info(error).reason == "NOT_SERVED"
     assert error_info(error).metadata["limit"], "says what to do instead"
-
-
-async def test_unserved_calls_say_so(server_address: str) -> None:
-    async with stub(server_address) as service:
-        with pytest.raises(grpc.aio.AioRpcError) as watch:
-            async for _ in service.WatchAffect(pb.WatchAffectRequest(session_id="s")):
-                pass
-    assert watch.value.code() == UNSERVED
-    assert error_info(watch.value).reason == "NOT_SERVED"
 
 
 @pytest.mark.parametrize("role", [pb.SUBJECT_ROLE_EMPLOYEE, pb.SUBJECT_ROLE_STUDENT])

@@ -31,7 +31,8 @@ async def test_info_names_model_labels_limits_and_features(server_address: str) 
     assert limits["message_bytes"] == LIMITS.message_bytes
     assert limits["streams"] == 1_000
     assert pb.FEATURE_STREAM in info.features
-    assert pb.FEATURE_WATCH not in info.features
+    assert pb.FEATURE_WATCH in info.features
+    assert limits["watchers_per_session"] == LIMITS.watchers_per_session
     assert pb.AUDIO_ENCODING_OGG_OPUS in info.encodings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import grpc
 
@@ -14,7 +14,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.codec import bounded
 from affectstream_server.edge.status import abort
-from affectstream_server.errors import InternalFault, InvalidRequest, NotServed, ServiceError
+from affectstream_server.errors import InternalFault, InvalidRequest, ServiceError
 from affectstream_server.info import server_info
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.stream import Stream
@@ -74,8 +74,35 @@ class AffectService:
             _log.exception("an analysis failed")
             return await abort(context, InternalFault())
 
-    async def watch_affect(self, request: object, context: Context) -> NoReturn:  # noqa: ARG002 - gRPC's signature
-        await abort(context, NotServed("WatchAffect", "the call", instead="use StreamAffect"))
+    async def watch_affect(self, request: pb.WatchAffectRequest | ServiceError, context: Context) -> None:
+        if isinstance(request, ServiceError):
+            await abort(context, request)
+        watching = self._pipeline.watching
+        try:
+            watcher = await watching.open(request, CALLER.get())
+            try:
+                await context.send_initial_metadata(())
+                await watcher.write_all(context.write)
+            finally:
+                watching.close(watcher)
+        except ServiceError as error:
+            await abort(context, error)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception("a watch failed")
+            await abort(context, InternalFault())
+
+    async def purge_session(
+        self, request: pb.PurgeSessionRequest | ServiceError, context: Context
+    ) -> pb.PurgeSessionResponse:
+        if isinstance(request, ServiceError):
+            await abort(context, request)
+        try:
+            return await self._pipeline.watching.purge(request, CALLER.get())
+        except ServiceError as error:
+            return await abort(context, error)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception("a purge failed")
+            return await abort(context, InternalFault())
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handlers, with deserialisers that answer bad bytes with an error of ours."""
@@ -83,6 +110,7 @@ class AffectService:
         info_request = bounded(pb.GetServerInfoRequest.FromString, LIMITS.message_bytes)
         analyze_request = bounded(pb.AnalyzeUtteranceRequest.FromString, LIMITS.analyze_bytes)
         watch_request = bounded(pb.WatchAffectRequest.FromString, LIMITS.message_bytes)
+        purge_request = bounded(pb.PurgeSessionRequest.FromString, LIMITS.message_bytes)
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
@@ -98,7 +126,12 @@ class AffectService:
                     self.analyze_utterance, analyze_request, pb.AnalyzeUtteranceResponse.SerializeToString
                 ),
                 "WatchAffect": grpc.unary_stream_rpc_method_handler(
-                    self.watch_affect, watch_request, pb.WatchAffectResponse.SerializeToString
+                    self.watch_affect,
+                    watch_request,
+                    None,  # what is retained is bytes
+                ),
+                "PurgeSession": grpc.unary_unary_rpc_method_handler(
+                    self.purge_session, purge_request, pb.PurgeSessionResponse.SerializeToString
                 ),
             },
         )

@@ -6,14 +6,30 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Protocol
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import LimitReached
-from affectstream_server.stages.decide import withhold
+from affectstream_server.stages.withhold import may_go, withheld, withhold_values
 
-_TURN_VALUES: Final = ("emotions", "top_label", "dimensions", "uncertainty", "guidance")
+
+class Publication(Protocol):
+    """The way of a session's events to those who watch it."""
+
+    closed: bool
+
+    def cursor(self, epoch: int, sequence: int) -> bytes:
+        """Of the event at that place."""
+        ...
+
+    def publish(self, event: pb.SessionEvent, response: bytes, *, last: bool) -> None:
+        """The event, and it in its response. ``last``: the session says no more."""
+        ...
+
+    def withhold(self) -> None:
+        """Take the values out of what was published."""
+        ...
 
 
 class Outlet:
@@ -35,7 +51,7 @@ class Outlet:
 
     def withhold(self) -> None:
         """Take the values out of what waits to be sent again."""
-        self._first = deque(_withheld(data) for data in self._first)
+        self._first = deque(withheld(data) for data in self._first)
 
     def own(self) -> bytes | None:
         """What goes this way alone, next; None: nothing does."""
@@ -57,6 +73,8 @@ class EventQueue:
         """Of the stream that events are written to."""
         self.retain = False
         """Keep what was written, for a stream that continues the session."""
+        self.publication: Publication | None = None
+        """Where events go too when they are serialised; None: nobody can watch."""
         self._events: deque[tuple[pb.SessionEvent, int]] = deque()
         self._bytes = 0
         self._written: deque[tuple[int, bytes]] = deque()
@@ -89,11 +107,13 @@ class EventQueue:
     def withhold(self) -> None:
         """Consent was withdrawn: take the values out of what is to be sent, for the first time or again."""
         for event, _ in self._events:
-            _withhold(event)
+            withhold_values(event)
         self._outlet.withhold()
         kept, self._written, self._written_bytes = self._written, deque(), 0
         for sequence, data in kept:
-            self._remember(sequence, _withheld(data))
+            self._remember(sequence, withheld(data))
+        if self.publication is not None:
+            self.publication.withhold()
 
     @property
     def is_crowded(self) -> bool:
@@ -105,10 +125,22 @@ class EventQueue:
         self._closed = True
         self._ready.set()
 
+    def finish(self, closed: pb.SessionEvent) -> None:
+        """The session is over, and nobody reads: what waits goes to watchers, and ``closed`` is the last word
+        where there was none."""
+        self.close()
+        if self.publication is None or self.publication.closed:
+            return
+        while self._events:
+            self._sealed(self._events.popleft()[0])
+        self._bytes = 0
+        if not self.publication.closed:
+            self._sealed(closed)
+
     def leave(self, last: pb.SessionEvent | None = None) -> None:
         """The stream is over, and the session is not. ``last`` is the last thing that it is told."""
         if not self._outlet.ended:
-            self._outlet.end(*(() if last is None else (self._sealed(last),)))
+            self._outlet.end(*(() if last is None else (self._sealed(last, goes_on=True),)))
             self._ready.set()
 
     def move(self, started: pb.SessionEvent, last_sequence: int | None) -> int:
@@ -160,8 +192,11 @@ class EventQueue:
             self.on_relief()
         return self._sealed(event)
 
-    def _sealed(self, event: pb.SessionEvent, following: int | None = None) -> bytes:
-        """The event in its envelope. ``following``: sequence of the next, where it is no newer one."""
+    def _sealed(
+        self, event: pb.SessionEvent, following: int | None = None, *, goes_on: bool = False
+    ) -> bytes:
+        """The event in its envelope. ``following``: sequence of the next, where it is no newer one.
+        ``goes_on``: a session_closed ends the stream alone."""
         event.session_id = self.session_id
         event.epoch = self.epoch
         event.sequence = self.next_sequence
@@ -169,9 +204,14 @@ class EventQueue:
         if event.WhichOneof("event") == "session_started":
             event.session_started.next_sequence = following or self.next_sequence
         event.server_time.FromNanoseconds(time.time_ns())
+        if self.publication is not None:
+            event.cursor = self.publication.cursor(event.epoch, event.sequence)
         data = pb.StreamAffectResponse(event=event).SerializeToString()
         if self.retain:
             self._remember(event.sequence, data)
+        if self.publication is not None:
+            last = event.HasField("session_closed") and not goes_on
+            self.publication.publish(event, data, last=last)
         return data
 
     def _remember(self, sequence: int, data: bytes) -> None:
@@ -181,29 +221,9 @@ class EventQueue:
             self._written_bytes -= len(self._written.popleft()[1])
 
     def _drop_what_may_go(self) -> None:
-        kept = [(event, size) for event, size in self._events if not _may_go(event)]
+        kept = [(event, size) for event, size in self._events if not may_go(event)]
         self._events = deque(kept)
         self._bytes = sum(size for _, size in kept)
-
-
-def _may_go(event: pb.SessionEvent) -> bool:
-    kind = event.WhichOneof("event")
-    return kind == "progress" or (kind == "affect" and event.affect.stage == pb.STAGE_PROVISIONAL)
-
-
-def _withhold(event: pb.SessionEvent) -> None:
-    if event.HasField("affect"):
-        withhold(event.affect)
-    elif event.HasField("turn_affect"):
-        for name in _TURN_VALUES:
-            event.turn_affect.ClearField(name)
-        event.turn_affect.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
-
-
-def _withheld(data: bytes) -> bytes:
-    response = pb.StreamAffectResponse.FromString(data)
-    _withhold(response.event)
-    return response.SerializeToString()
 
 
 def too_slow(value: str, limit: str) -> LimitReached:

@@ -88,14 +88,18 @@ class StreamConfig:
         return outputs
 
 
+def check_session_id(session_id: str, field: str) -> None:
+    """Whether it can be one. Raises `InvalidRequest`."""
+    if not _SESSION_ID.fullmatch(session_id):
+        raise InvalidRequest(
+            field, f"{len(session_id)} characters", f"1 to {LIMITS.session_id_bytes} of A-Z a-z 0-9 . _ -"
+        )
+
+
 def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple[str, ...]) -> StreamConfig:
     """Check a session's configuration. Raises `InvalidRequest`, `NotServed` or `Refused`."""
-    if config.session_id and not _SESSION_ID.fullmatch(config.session_id):
-        raise InvalidRequest(
-            "config.session_id",
-            f"{len(config.session_id)} characters",
-            f"1 to {LIMITS.session_id_bytes} of A-Z a-z 0-9 . _ -",
-        )
+    if config.session_id:
+        check_session_id(config.session_id, "config.session_id")
     check_model(config.model, model_names, "config.model")
     check_consent(config.consent_basis, settings, "config.consent_basis")
     audio = read_format(config.audio, "config.audio")

@@ -52,6 +52,11 @@ async def watch(channel: grpc.aio.Channel, metadata: Metadata) -> None:
         return
 
 
+async def purge(channel: grpc.aio.Channel, metadata: Metadata) -> None:
+    service: Any = affect_pb2_grpc.AffectServiceStub(channel)
+    await service.PurgeSession(pb.PurgeSessionRequest(session_id="nobody"), metadata=metadata)
+
+
 async def reflect(channel: grpc.aio.Channel, metadata: Metadata) -> None:
     service: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type] # it is aio's
     request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -64,6 +69,7 @@ CALLS: dict[str, Call] = {
     "AnalyzeUtterance": analyze,
     "GetServerInfo": info,
     "WatchAffect": watch,
+    "PurgeSession": purge,
     "reflection": reflect,
 }
 
@@ -99,7 +105,7 @@ async def test_a_good_token_opens_every_call(issued: Issued, name: str) -> None:
     async with serving(issued) as server, grpc.aio.insecure_channel(server.address) as channel:
         for scheme in ("Bearer", "bearer"):
             error = await refusal(CALLS[name], channel, (("authorization", f"{scheme} {issued.acme}"),))
-            if name == "WatchAffect":
+            if name in ("WatchAffect", "PurgeSession"):
                 assert error is not None
                 assert error.code() != grpc.StatusCode.UNAUTHENTICATED
             else:

@@ -1285,11 +1285,16 @@ class SessionEvent(_message.Message):
     epoch: _builtins.int
     """Grows by one with each stream of the session, from 1."""
     sequence: _builtins.int
-    """Grows by one with each event of the session, from 1. Given after any drop: it has no holes."""
+    """Grows by one with each event of the session, from 1. Given after any drop: it has no holes. A watcher that
+    reads too slowly is spared progress and provisional events: what it gets then has holes. 0: the server's
+    own word to this watcher, which is no event of the session.
+    """
     channel: _builtins.int
     """The channel it is about; unset: the whole session."""
     cursor: _builtins.bytes
-    """Opaque position for WatchAffect.after. Empty where the server does not retain events."""
+    """Opaque position for WatchAffect.after, good for what it was given with: on a stream and on a session's
+    watch for that session, on a tenant's watch for the tenant. Empty where the server does not retain events.
+    """
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
         """The server's clock when the event was handed to the transport."""
@@ -2315,7 +2320,7 @@ class Warning(_message.Message):
     message: _builtins.str
     """A plain sentence. Codes in use: AUDIO_CORRUPT, AUDIO_WHILE_PAUSED, CHANNEL_NOT_ANALYSED,
     CONTROL_WITHOUT_EFFECT, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, QUOTA_AUDIO_RATE, QUOTA_UTTERANCES,
-    TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE.
+    TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE. To watchers alone: BUS_AWAY, events come later; BUS_BACK.
     """
     field: _builtins.str
     """The field it is about, its value and the limit, where there are such."""
@@ -2857,7 +2862,9 @@ Global___TenantSelector: _TypeAlias = TenantSelector  # noqa: Y015
 
 @_typing.final
 class WatchAffectRequest(_message.Message):
-    """Whose events, from where."""
+    """Whose events, from where. No such session, or nothing of it is retained: NOT_FOUND. LATEST of a session
+    that has ended: FAILED_PRECONDITION. Too many watchers: RESOURCE_EXHAUSTED.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2866,11 +2873,13 @@ class WatchAffectRequest(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Events of one session."""
+    """Events of one session; where an id was used again, of the newest session of that id."""
     start: Global___WatchStart.ValueType
     """Where to begin."""
     after: _builtins.bytes
-    """Cursor of the last event seen. Fallen out of retention: OUT_OF_RANGE with the earliest cursor."""
+    """Cursor of the last event seen. What followed it has fallen out of retention: OUT_OF_RANGE, whose
+    ErrorInfo has in `limit` the earliest cursor that will do, in base64.
+    """
     @_builtins.property
     def tenant(self) -> Global___TenantSelector:
         """Events of every session of the caller's tenant."""
@@ -2921,3 +2930,52 @@ class WatchAffectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchAffectResponse: _TypeAlias = WatchAffectResponse  # noqa: Y015
+
+@_typing.final
+class PurgeSessionRequest(_message.Message):
+    """---------------------------------------------------------------------------------------------
+    PurgeSession
+    ---------------------------------------------------------------------------------------------
+
+    Which session.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Required. Every retained session of this id is purged. Nothing is retained: NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeSessionRequest: _TypeAlias = PurgeSessionRequest  # noqa: Y015
+
+@_typing.final
+class PurgeSessionResponse(_message.Message):
+    """What was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    events: _builtins.int
+    """Events of the session that watchers could have had."""
+    def __init__(
+        self,
+        *,
+        events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeSessionResponse: _TypeAlias = PurgeSessionResponse  # noqa: Y015

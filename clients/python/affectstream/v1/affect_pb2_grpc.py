@@ -57,6 +57,11 @@ class AffectServiceStub:
                 request_serializer=affectstream_dot_v1_dot_affect__pb2.WatchAffectRequest.SerializeToString,
                 response_deserializer=affectstream_dot_v1_dot_affect__pb2.WatchAffectResponse.FromString,
                 _registered_method=True)
+        self.PurgeSession = channel.unary_unary(
+                '/affectstream.v1.AffectService/PurgeSession',
+                request_serializer=affectstream_dot_v1_dot_affect__pb2.PurgeSessionRequest.SerializeToString,
+                response_deserializer=affectstream_dot_v1_dot_affect__pb2.PurgeSessionResponse.FromString,
+                _registered_method=True)
 
 
 class AffectServiceServicer:
@@ -89,7 +94,16 @@ class AffectServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchAffect(self, request, context):
-        """The events of a session or of a tenant, from any replica, resumable by cursor.
+        """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
+        with OK after the session's own last event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeSession(self, request, context):
+        """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
+        it says from then on is retained.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +131,11 @@ def add_AffectServiceServicer_to_server(servicer, server):
                     servicer.WatchAffect,
                     request_deserializer=affectstream_dot_v1_dot_affect__pb2.WatchAffectRequest.FromString,
                     response_serializer=affectstream_dot_v1_dot_affect__pb2.WatchAffectResponse.SerializeToString,
+            ),
+            'PurgeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeSession,
+                    request_deserializer=affectstream_dot_v1_dot_affect__pb2.PurgeSessionRequest.FromString,
+                    response_serializer=affectstream_dot_v1_dot_affect__pb2.PurgeSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -230,6 +249,33 @@ class AffectService:
             '/affectstream.v1.AffectService/WatchAffect',
             affectstream_dot_v1_dot_affect__pb2.WatchAffectRequest.SerializeToString,
             affectstream_dot_v1_dot_affect__pb2.WatchAffectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/affectstream.v1.AffectService/PurgeSession',
+            affectstream_dot_v1_dot_affect__pb2.PurgeSessionRequest.SerializeToString,
+            affectstream_dot_v1_dot_affect__pb2.PurgeSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

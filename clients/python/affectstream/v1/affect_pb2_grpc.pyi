@@ -67,7 +67,13 @@ class AffectServiceStub:
     AnalyzeUtterance: _grpc.UnaryUnaryMultiCallable[_affect_pb2.AnalyzeUtteranceRequest, _affect_pb2.AnalyzeUtteranceResponse]
     """One utterance in, its final event out. The caller's bounds are the utterance's bounds."""
     WatchAffect: _grpc.UnaryStreamMultiCallable[_affect_pb2.WatchAffectRequest, _affect_pb2.WatchAffectResponse]
-    """The events of a session or of a tenant, from any replica, resumable by cursor."""
+    """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
+    with OK after the session's own last event.
+    """
+    PurgeSession: _grpc.UnaryUnaryMultiCallable[_affect_pb2.PurgeSessionRequest, _affect_pb2.PurgeSessionResponse]
+    """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
+    it says from then on is retained.
+    """
 
 @_typing.type_check_only
 class AffectServiceAsyncStub(AffectServiceStub):
@@ -87,7 +93,13 @@ class AffectServiceAsyncStub(AffectServiceStub):
     AnalyzeUtterance: _aio.UnaryUnaryMultiCallable[_affect_pb2.AnalyzeUtteranceRequest, _affect_pb2.AnalyzeUtteranceResponse]  # type: ignore[assignment]
     """One utterance in, its final event out. The caller's bounds are the utterance's bounds."""
     WatchAffect: _aio.UnaryStreamMultiCallable[_affect_pb2.WatchAffectRequest, _affect_pb2.WatchAffectResponse]  # type: ignore[assignment]
-    """The events of a session or of a tenant, from any replica, resumable by cursor."""
+    """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
+    with OK after the session's own last event.
+    """
+    PurgeSession: _aio.UnaryUnaryMultiCallable[_affect_pb2.PurgeSessionRequest, _affect_pb2.PurgeSessionResponse]  # type: ignore[assignment]
+    """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
+    it says from then on is retained.
+    """
 
 class AffectServiceServicer(metaclass=_abc_1.ABCMeta):
     """Where the server asks for tokens, every call carries the metadata `authorization: Bearer TOKEN`. Without one
@@ -128,6 +140,18 @@ class AffectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _affect_pb2.WatchAffectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_affect_pb2.WatchAffectResponse], _abc.AsyncIterator[_affect_pb2.WatchAffectResponse]]:
-        """The events of a session or of a tenant, from any replica, resumable by cursor."""
+        """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
+        with OK after the session's own last event.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeSession(
+        self,
+        request: _affect_pb2.PurgeSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_affect_pb2.PurgeSessionResponse, _abc.Awaitable[_affect_pb2.PurgeSessionResponse]]:
+        """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
+        it says from then on is retained.
+        """
 
 def add_AffectServiceServicer_to_server(servicer: AffectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
