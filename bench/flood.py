@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
+from affectstream.writing import Call as StreamCall
 from affectstream.writing import WriteFailed, close, write
 from bench.stream import METHOD, metadata
 from bench.talks import CONFIG, END_OF_AUDIO, read
@@ -57,7 +58,9 @@ class Flooder:
     def __init__(self, flood: Flood) -> None:
         self._flood = flood
         self._metadata = metadata(flood.token)
-        self._talk = read(Path(flood.talk), _FRAME_SAMPLES)
+        parse = pb.StreamAffectRequest.FromString
+        self._talk = [parse(one) for one in read(Path(flood.talk), _FRAME_SAMPLES)]
+        self._config, self._end = parse(CONFIG), parse(END_OF_AUDIO)
         self.counts: Counter[str] = Counter()
 
     async def run(self, until: asyncio.Event) -> None:
@@ -87,7 +90,9 @@ class Flooder:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _stream(self, channel: grpc.aio.Channel) -> grpc.StatusCode:
-        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(METHOD)
+        method: Any = channel.stream_stream(
+            METHOD, pb.StreamAffectRequest.SerializeToString, pb.StreamAffectResponse.FromString
+        )
         call = method(metadata=self._metadata)
         sending = asyncio.create_task(self._send(call))
         try:
@@ -98,22 +103,23 @@ class Flooder:
         finally:
             sending.cancel()
             await asyncio.wait([sending])
-        return await call.code()
+        code: grpc.StatusCode = await call.code()
+        return code
 
-    async def _send(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+    async def _send(self, call: StreamCall) -> None:
         try:
-            await write(call, CONFIG)
+            await write(call, self._config)
             for request in itertools.islice(itertools.cycle(self._talk), _STREAM_FRAMES):
                 await write(call, request)
                 self.counts["frames"] += 1
-            await write(call, END_OF_AUDIO)
+            await write(call, self._end)
             await close(call)
         except WriteFailed:
             return  # the call is over
 
     async def _analyze(self, channel: grpc.aio.Channel) -> grpc.StatusCode:
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_ANALYZE)
-        frames = [pb.StreamAffectRequest.FromString(one).audio.data for one in self._talk[:_UTTERANCE_FRAMES]]
+        frames = [request.audio.data for request in self._talk[:_UTTERANCE_FRAMES]]
         audio = pb.AudioFormat(
             encoding=pb.AUDIO_ENCODING_LINEAR16, sample_rate_hz=SAMPLE_RATE_HZ, channel_count=1
         )
