@@ -8,6 +8,9 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 # On a machine without a GPU, name a CPU build here to spare gigabytes of CUDA.
 TORCH ?= torch==2.13.0
 
+# ONNX Runtime's builds tell their maker of each start; ours do not, whatever imports it first.
+export ORT_DISABLE_TELEMETRY ?= 1
+
 RUN := .venv/bin
 MODELS := .venv-models/bin
 INTEGRATIONS := .venv-integrations/bin

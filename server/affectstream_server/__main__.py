@@ -99,6 +99,8 @@ def _serve(settings: Settings) -> int:
     from affectstream_server.lifecycle import Server
     from affectstream_server.scoring.embedded import ModelRejected
 
+    _forbid_core_dumps()
+
     async def serve() -> None:
         await Server(settings).serve_until_signalled(_say_ready)
 
@@ -109,6 +111,14 @@ def _serve(settings: Settings) -> int:
     except (CannotListen, ModelRejected) as error:
         return _fail(str(error), 1)
     return 0
+
+
+def _forbid_core_dumps() -> None:
+    """A dump of this process would put the audio of every open stream on a disk."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _check_files(settings: Settings) -> None:

@@ -37,6 +37,7 @@ def test_every_container_is_confined(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
+    assert service["ulimits"]["core"] == 0
     assert service["mem_limit"]
     assert service["pids_limit"]
     assert "privileged" not in service
