@@ -6,6 +6,7 @@ its score is: ``speech × (1 − entropy)``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,7 +36,9 @@ class _Turn:
 class Turns:
     """The turns of one session, one open at a time. Positions are samples at 16 kHz."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_sure: Callable[[str, float], bool] = lambda _label, _probability: True) -> None:
+        """``is_sure``: a turn may be acted on that has this label on top, with this probability."""
+        self._is_sure = is_sure
         self._open: _Turn | None = None
         self._ended: list[_Turn] = []
         self._of_utterance: dict[str, _Turn] = {}
@@ -124,7 +127,15 @@ class Turns:
         ]
         if done:
             self._ended = [turn for turn in self._ended if turn not in done]
-        return [_combine(turn) for turn in done]
+        return [self._checked(_combine(turn)) for turn in done]
+
+    def _checked(self, event: pb.TurnAffect) -> pb.TurnAffect:
+        """Utterances that are sure of different things can make a turn that is not."""
+        if event.status == pb.AFFECT_STATUS_OK:
+            top = next(e.probability for e in event.emotions if e.label == event.top_label)
+            if not self._is_sure(event.top_label, top):
+                event.status = pb.AFFECT_STATUS_ABSTAINED
+        return event
 
 
 def _combine(turn: _Turn) -> pb.TurnAffect:

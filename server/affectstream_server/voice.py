@@ -10,6 +10,7 @@ from affectstream_server.announce import speech_ended, speech_started
 from affectstream_server.errors import LimitReached, ServiceError
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
+from affectstream_server.stages.abstain import doubt
 from affectstream_server.stages.decide import ConsentWithheld, OverQuota, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.score import ScoringQueue
@@ -48,7 +49,7 @@ class Voice:
         quota.warn = self.warn
         self._summary = Summary()
         self._closed = False
-        self.turns = Turns()
+        self.turns = Turns(lambda label, probability: not doubt(scorer.model, label, probability))
         self.scoring = ScoringQueue(
             scorer,
             quota.share,

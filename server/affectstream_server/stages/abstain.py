@@ -21,9 +21,15 @@ def standing(
     speech_ms = ms_of_samples(speech_samples)
     if speech_ms < model.min_speech_ms:
         reasons.append(f"{speech_ms:.0f} ms of speech, acted on from {model.min_speech_ms} ms")
+    unsure = doubt(model, top_label, probability)
+    if unsure:
+        reasons.append(unsure)
+    return (pb.AFFECT_STATUS_ABSTAINED if reasons else pb.AFFECT_STATUS_OK), "; ".join(reasons)
+
+
+def doubt(model: ModelInfo, top_label: str, probability: float) -> str:
+    """Why the model is not sure enough of its label to act on it; empty where it is."""
     least = model.abstain_below.get(top_label, 0.0)
     if least > 1:
-        reasons.append(f"{top_label} is never acted on: the model is too seldom right about it")
-    elif probability < least:
-        reasons.append(f"{top_label} is acted on from a probability of {least:.2f}")
-    return (pb.AFFECT_STATUS_ABSTAINED if reasons else pb.AFFECT_STATUS_OK), "; ".join(reasons)
+        return f"{top_label} is never acted on: the model is too seldom right about it"
+    return f"{top_label} is acted on from a probability of {least:.2f}" if probability < least else ""

@@ -75,6 +75,28 @@ def test_what_is_not_acted_on_counts_only_where_there_is_nothing_else() -> None:
     assert not alone.emotions
 
 
+def test_utterances_sure_of_different_things_can_make_a_turn_that_is_not() -> None:
+    turns = Turns(lambda label, probability: label == "calm" or probability >= 0.7)
+    for utterance, shares in (("a", (0.9, 0.1)), ("b", (0.1, 0.9)), ("c", (0.3, 0.7))):
+        turns.start(utterance, 0)
+        turns.began(utterance, 0)
+        turns.add(final(utterance, 0, shares))
+        turns.end(SECOND)
+    turns.start("all", 2 * SECOND)
+    for utterance, shares in (("x", (0.9, 0.1)), ("y", (0.1, 0.9)), ("z", (0.2, 0.8))):
+        turns.began(utterance, 2 * SECOND)
+        turns.add(final(utterance, 2, shares))
+    turns.end(3 * SECOND)
+    found = {turn.turn_id: (turn.top_label, turn.status) for turn in turns.complete(4 * SECOND)}
+    ok, abstained = pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED
+    assert found == {
+        "a": ("calm", ok),
+        "b": ("angry", ok),
+        "c": ("angry", ok),
+        "all": ("angry", abstained),
+    }
+
+
 def test_utterances_that_are_all_clueless_still_weigh_alike() -> None:
     turn = one_turn(final("a", 0, entropy=1.0, arousal=0.0), final("b", 2, entropy=1.0, arousal=1.0))
     assert turn.dimensions.arousal == pytest.approx(0.5)
