@@ -2,14 +2,18 @@
 # make demo        set up, then stream a talk through the service and draw what it heard
 # make demo AUDIO=my.wav
 # make demo TRITON=1      the same through a real Triton
-# make test        set up, then lint, types and all tests
+# make test        set up, then lint, types and all tests; make -j3 does it side by side
 PYTHON ?= python3
-PIP_FLAGS ?= --quiet --disable-pip-version-check
+# Without --no-compile, pip spends a third of its time on bytecode that is mostly never used.
+PIP_FLAGS ?= --quiet --disable-pip-version-check --no-compile
 # On a machine without a GPU, name a CPU build here to spare gigabytes of CUDA.
 TORCH ?= torch==2.13.0
 
 # ONNX Runtime's builds tell their maker of each start; ours do not, whatever imports it first.
 export ORT_DISABLE_TELEMETRY ?= 1
+
+# How many processes share the tests of the service, which mostly wait.
+WORKERS ?= 3
 
 RUN := .venv/bin
 MODELS := .venv-models/bin
@@ -18,9 +22,12 @@ TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
+EXTRAS := models pipecat livekit server jwt triton opus plot mic cli base
+# Tests of the service bound times, so what may run beside them gives way.
+ASIDE := nice
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality seeds stubs wheel extras clean
+.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality seeds stubs wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,15 +48,16 @@ test: lint test-service test-models test-integrations ## Set up, lint, check typ
 test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations $(PYTEST_FLAGS)
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations \
+	  -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
 	@echo "== tests: models"
-	@$(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
+	@$(ASIDE) $(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
 
 test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
 	@echo "== tests: integrations"
-	@$(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
+	@$(ASIDE) $(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
 
 lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and types
 	@echo "== lint and types"
@@ -80,8 +88,10 @@ stubs: .venv/.dev ## Generate the Python stubs from the proto
 wheel: .venv/.dev ## Build wheel and sdist into dist/
 	@$(RUN)/python -m build --outdir dist .
 
-extras: wheel ## Install each extra alone in a clean environment and run it
-	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/check_extras.sh
+extras: $(EXTRAS:%=extra-%) ## Install each extra alone in a clean environment and run it
+
+$(EXTRAS:%=extra-%): extra-%: wheel
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" $(ASIDE) sh tools/check_extra.sh $*
 
 clean: ## Remove what was made here
 	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,6 @@ import pytest
 from tests.support.triton import Repository
 from tests.wire.conftest import _nothing_is_left  # noqa: F401 - the same rule holds here
 from tools.triton.server import BINARY, MODELS, REPOSITORY, Triton
-
-_FIGURES: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -70,14 +69,15 @@ def own_triton(_installed: None, tmp_path: Path) -> Iterator[Triton]:
 
 
 @pytest.fixture
-def figure() -> Callable[[str], None]:
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Reports a figure that was seen; tests assert five times what is wanted."""
-    return _FIGURES.append
+    return partial(record_property, "figure")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Every figure, after the tests."""
-    if _FIGURES:
-        terminalreporter.section("figures seen")
-        for line in _FIGURES:
-            terminalreporter.write_line(line)
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs all of these, so that they share one Triton."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("triton"))

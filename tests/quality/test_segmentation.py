@@ -20,6 +20,7 @@ from quality.talks import conversation
 pytestmark = [
     pytest.mark.skipif(AUDIO_VARIABLE not in os.environ, reason=f"{AUDIO_VARIABLE} names no recordings"),
     pytest.mark.timeout(300),
+    pytest.mark.xdist_group("segmentation"),  # one process judges the talks once
 ]
 
 

@@ -28,6 +28,7 @@ MODELS: Final = ROOT / ".venv-triton-models"
 
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
+_PORTS: Final = range(20_000, 32_768)
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps its shared memory
 
 
@@ -45,12 +46,16 @@ class Ports:
 
     @classmethod
     def free(cls) -> Ports:
-        """Three that nobody has at this moment."""
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        ports = [one.getsockname()[1] for one in sockets]
-        for one in sockets:
-            one.close()
-        return cls(*ports)
+        """Three that nobody has at this moment, from below those that Linux gives to whoever calls out.
+
+        Triton binds them seconds later: one of the others could be some connection's own end by then.
+        """
+        found: list[int] = []
+        while len(found) < 3:
+            port = secrets.randbelow(_PORTS.stop - _PORTS.start) + _PORTS.start
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                found.append(port)
+        return cls(*found)
 
 
 class Triton:
