@@ -128,10 +128,14 @@ class Triton:
         return all(self.http(path) is not None for path in paths)
 
     def http(self, path: str, data: bytes | None = None) -> str | None:
-        """GET, or POST ``data``; the body, or None where it does not answer 200."""
+        """GET, or POST ``data``; the body, or None where it does not answer 200.
+
+        A POST loads a model: that may take as long as a start.
+        """
+        timeout_s = 5.0 if data is None else _START_S
         try:
             request = urllib.request.Request(f"http://127.0.0.1:{self.ports.http}/{path}", data)
-            with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - http://127.0.0.1
+            with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - http://127.0.0.1
                 return str(response.read().decode())
         except (OSError, urllib.error.URLError):
             return None
