@@ -4,7 +4,7 @@
 # make demo TRITON=1      the same through a real Triton
 # make test        set up, then lint, types and all tests; make -j3 does it side by side
 PYTHON ?= python3
-# Without --no-compile, pip spends a third of its time on bytecode that is mostly never used.
+# Without --no-compile, pip would also write bytecode for all that is never imported.
 PIP_FLAGS ?= --quiet --disable-pip-version-check --no-compile
 # On a machine without a GPU, name a CPU build here to spare gigabytes of CUDA.
 TORCH ?= torch==2.13.0
@@ -138,7 +138,7 @@ clean: ## Remove what was made here
 .venv-integrations/.ready: $(INTEGRATIONS_SOURCES)
 	@echo "== making .venv-integrations with Pipecat and LiveKit Agents (about a minute, once)"
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
-	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) --no-compile -c constraints/integrations.txt \
+	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
 	  -e '.[server,pipecat,livekit,agents-test]'
 	@touch $@
 
