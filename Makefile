@@ -57,7 +57,7 @@ test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (
 
 test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
 	@echo "== tests: integrations"
-	@$(ASIDE) $(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
+	@$(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
 
 lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and types
 	@echo "== lint and types"
