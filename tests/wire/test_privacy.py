@@ -99,17 +99,24 @@ def bad_conversations() -> Iterator[tuple[Request, ...]]:
     yield (introduced(resumable=True, resume=resume),)
 
 
-async def analyse(visits: Visits) -> None:
-    """A whole utterance, one that is refused, and bytes that are no message."""
+async def call_otherwise(visits: Visits) -> None:
+    """A whole utterance, one that is refused, watching what cannot be, and bytes that are no message."""
     form = pb.AudioFormat(encoding=pb.AUDIO_ENCODING_LINEAR16, sample_rate_hz=SECOND)
     for data in (TALK[: 4 * SECOND].tobytes(), AUDIO.int16.tobytes() + b"\0"):
         request = pb.AnalyzeUtteranceRequest(audio=form, data=data, utterance_id=SPOKEN["person"][:20])
         async with visits.call("AnalyzeUtterance", request):
             pass
+    blank = SPOKEN["spoken-id"] + " "
+    for method, refused in (
+        ("WatchAffect", pb.WatchAffectRequest(session_id=blank)),
+        ("PurgeSession", pb.PurgeSessionRequest(session_id=blank)),
+    ):
+        async with visits.call(method, refused):
+            pass
     async with grpc.aio.insecure_channel(visits.address) as channel:
-        method: Any = channel.unary_unary("/affectstream.v1.AffectService/AnalyzeUtterance")
+        raw: Any = channel.unary_unary("/affectstream.v1.AffectService/AnalyzeUtterance")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await method(b"\xff" + AUDIO.int16.tobytes(), metadata=visits.metadata)
+            await raw(b"\xff" + AUDIO.int16.tobytes(), metadata=visits.metadata)
     visits.told.append(repr(caught.value).encode())
 
 
@@ -176,7 +183,7 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
         for requests in bad_conversations():
             await visits.converse(*requests)
         assert len(set(visits.codes)) > 3
-        await analyse(visits)
+        await call_otherwise(visits)
         resume_tokens = await lose_and_resume(visits)
         forger = Visits(address, (("authorization", f"Bearer {FORGED_TOKEN}"),))
         await forger.converse(introduced(), END)
