@@ -33,6 +33,8 @@ from affectstream_server.timeline import samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.voice import Voice
 
+_SPEECH_SHARE: Final = 0.9
+"""Of the grace before an end, for an utterance that does not end: its final is due within the rest."""
 IDLE_SHARE: Final = 0.1
 """Of the grace before an end, for streams in which nobody speaks."""
 _CLOSE_REASONS: Final = {
@@ -310,9 +312,9 @@ class Session:
                 self.stream.interrupt(error)
 
     def say_farewell(self, reason: pb.CloseReason.ValueType, grace_s: float) -> None:
-        """Announce the stream's end: open utterances get ``grace_s``, an idle stream a tenth of it."""
+        """Announce that the stream is over in ``grace_s``; where nobody speaks, in a tenth of it."""
         now = time.monotonic()
-        self._farewell = _Farewell(reason, now + grace_s, now + grace_s * IDLE_SHARE)
+        self._farewell = _Farewell(reason, now + grace_s * _SPEECH_SHARE, now + grace_s * IDLE_SHARE)
         if not self.over:
             self.voice.emit(session_closing(reason, grace_s))
 
