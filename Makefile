@@ -22,7 +22,7 @@ TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
-EXTRAS := models pipecat livekit server jwt triton opus plot mic cli base
+EXTRAS := models pipecat livekit server bridge jwt triton opus plot mic cli base
 # Tests of the service bound times, so what may run beside them gives way.
 ASIDE := nice
 
@@ -110,7 +110,7 @@ clean: ## Remove what was made here
 
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,opus,jwt,triton,dev]'
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,opus,jwt,triton,dev]'
 	@touch $@
 
 .venv/.triton: .venv/.runtime

@@ -28,5 +28,6 @@ case $name in
     "$work/bin/affectstream" serve --check >/dev/null
     ;;
   models) "$work/bin/affectstream-models" --help >/dev/null ;;
+  bridge) "$work/bin/python" -c "import affectstream.bridge.bridge" ;;
   pipecat | livekit) "$work/bin/python" -c "import affectstream.integrations.$name" ;;
 esac

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "analyze": "score recordings of one utterance each, files and folders, into CSV or JSON lines",
     "info": "what a server is; without --server, what is installed here",
     "serve": "start the server",
+    "bridge": "let browsers and telephone providers in, by WebSocket",
     "token": "make a token for callers of a server that asks for one",
     "demo": "start a server, stream the bundled talk to it, show and draw what it heard",
 }
