@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S: Final = 0.1
 _LEAST_S: Final = 0.001
+_LOOKS: Final = 4
+_NOT_LOADED: Final = "the model is not loaded"
 _NOT_READY: Final = "the model is not ready; the server's log says why"
 
 
@@ -43,7 +45,7 @@ class TritonScorer:
     """Scores by Triton's ModelInfer, with a deadline, a bound and a breaker.
 
     A call that finds no connection is made once more within the retry budget; one whose version was
-    replaced is made again with the new one, after that has proved itself.
+    replaced is made again with the new one, after that has proved itself, within the deadline.
     """
 
     def __init__(
@@ -147,14 +149,26 @@ class TritonScorer:
             again = self._watch.serving
         except NotThere as error:
             _log.info("utterance %s: %s", utterance_id, error)
-            async with asyncio.timeout(until - time.perf_counter()):
-                again = await self._watch.look_again()
+            return await self._ask_anew(utterance_id, audio, asked, until)
         if again is None:
             raise ScorerUnavailable(_NOT_READY)
         try:
             return await self._ask_once(again, utterance_id, audio, asked, until)
         except NotThere as error:
-            raise ScorerUnavailable("the model is not loaded") from error
+            raise ScorerUnavailable(_NOT_LOADED) from error
+
+    async def _ask_anew(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
+        """Look and ask again, a few times: while one version replaces another, a look may still see the old."""
+        for _ in range(_LOOKS):
+            async with asyncio.timeout(until - time.perf_counter()):
+                serving = await self._watch.look_again()
+            if serving is None:
+                raise ScorerUnavailable(_NOT_READY)
+            try:
+                return await self._ask_once(serving, utterance_id, audio, asked, until)
+            except NotThere as error:
+                _log.info("utterance %s: %s", utterance_id, error)
+        raise ScorerUnavailable(_NOT_LOADED)
 
     async def _ask_once(
         self, serving: Serving, utterance_id: str, audio: Samples, asked: float, until: float
