@@ -127,6 +127,8 @@ class Watcher:
             return False
         if heard is not None and entry.sequence <= heard:
             return False
+        if entry.by_another:  # its process may come back, and say what it said itself
+            return True
         self._heard[entry.incarnation] = entry.sequence
         self._heard.move_to_end(entry.incarnation)
         if len(self._heard) > _SESSIONS:

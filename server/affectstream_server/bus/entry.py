@@ -51,6 +51,8 @@ class Entry:
     """The session says no more."""
     again: bool = False
     """It was in the tenant's log before, and the bus lost it."""
+    by_another: bool = False
+    """It was said for a process that is gone."""
 
     @property
     def position(self) -> Position:

@@ -41,6 +41,16 @@ class Log:
         skip = len(self.entries) - follow
         return list(islice(self.entries, skip, skip + most))
 
+    def beyond(self, sequence: int, most: int) -> list[Entry]:
+        """Of a session: the next events after ``sequence`` that are there, at most ``most``."""
+        follow = 0
+        for _, entry in reversed(self.entries):
+            if entry.sequence <= sequence:
+                break
+            follow += 1
+        skip = len(self.entries) - follow
+        return [entry for _, entry in islice(self.entries, skip, skip + most)]
+
 
 class Logs:
     """The logs of one kind. Those that nothing was added to for longest give way where room is short."""
@@ -103,15 +113,16 @@ class Logs:
     def prune(self, now_ms: int) -> list[Log]:
         """Forget what is too old, and the logs of sessions of which nothing is left and nothing comes.
 
-        Returns those that lost events."""
+        Returns the logs of both."""
         changed = []
         for log in self:
             before = len(log.entries)
             while log.entries and log.entries[0][1].sealed_ms < now_ms - self._age_ms:
                 self._drop_oldest(log)
-            if not log.entries and log.ended:
+            is_over = not log.entries and log.ended
+            if is_over:
                 del self._logs[log.subject]
-            if len(log.entries) < before:
+            if is_over or len(log.entries) < before:
                 changed.append(log)
         return changed
 

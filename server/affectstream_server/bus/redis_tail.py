@@ -1,0 +1,116 @@
+"""The end of one log, read from Redis once for all who follow it in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from affectstream_server.bus.entry import BusAway, Placed, Position, Subject
+from affectstream_server.bus.redis_store import AWAY, Store
+
+_KEPT: Final = 256
+"""Events of the end; who is further behind reads for itself."""
+
+
+class Tail:
+    """Lives as long as it has followers."""
+
+    def __init__(self, store: Store, subject: Subject) -> None:
+        self._store = store
+        self._subject = subject
+        self._kept: deque[Placed] = deque()
+        self._begin: Position | None = None
+        self._end: Position = (0, 0)
+        self._stale = True
+        self._fetching: asyncio.Task[None] | None = None
+        self.followers: set[Follower] = set()
+
+    def wake(self, message: bytes = b"") -> None:
+        """There may be news. A message says that what was read has changed."""
+        if message:
+            self._begin = None
+            self._kept.clear()
+        self._stale = True
+        for follower in self.followers:
+            follower.wake()
+
+    async def read(self, after: Position, most: int) -> Sequence[Placed]:
+        """See `affectstream_server.bus.bus.Follower.read`."""
+        if self._begin is None:
+            self._begin = self._end = after
+        if after < self._begin:
+            return await self._read(after, most)
+        if after >= self._end and self._stale:
+            if self._fetching is None:
+                self._fetching = asyncio.get_running_loop().create_task(self._fetch(most))
+                self._fetching.add_done_callback(_look_at)
+            await asyncio.shield(self._fetching)
+        return [placed for placed in self._kept if placed[0] > after][:most]
+
+    def close(self) -> None:
+        """Nobody follows any more."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+
+    async def _fetch(self, most: int) -> None:
+        self._stale = False
+        begin = self._begin
+        try:
+            placed = await self._read(self._end, most)
+        except BaseException:
+            self._stale = True
+            raise
+        finally:
+            self._fetching = None
+        if begin is None or self._begin is None:  # it has changed in the meantime
+            return
+        self._kept += placed
+        if placed:
+            self._end = placed[-1][0]
+        self._stale = self._stale or len(placed) == most
+        while len(self._kept) > _KEPT:
+            self._begin, _ = self._kept.popleft()
+
+    async def _read(self, after: Position, most: int) -> list[Placed]:
+        try:
+            return await self._store.read(self._subject, after, most)
+        except AWAY:
+            raise BusAway from None
+
+
+class Follower:
+    """See `affectstream_server.bus.bus.Follower`. ``leave`` is called when it is closed."""
+
+    def __init__(self, tail: Tail, leave: Callable[[Follower], None]) -> None:
+        self._tail = tail
+        self._leave = leave
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """See `Follower.wake`."""
+        self._woken.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """See `Follower.wait`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._woken.wait()
+        except TimeoutError:
+            self._tail.wake()
+        self._woken.clear()
+
+    async def read(self, after: Position, most: int) -> Sequence[Placed]:
+        """See `Follower.read`."""
+        return await self._tail.read(after, most)
+
+    def close(self) -> None:
+        """See `Follower.close`."""
+        self._leave(self)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Whoever waited has its error; there may be nobody left."""
+    if not task.cancelled():
+        task.exception()
