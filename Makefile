@@ -110,7 +110,7 @@ clean: ## Remove what was made here
 
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,opus,jwt,triton,dev]'
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,opus,jwt,redis,triton,dev]'
 	@touch $@
 
 .venv/.triton: .venv/.runtime

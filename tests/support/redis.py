@@ -85,7 +85,7 @@ class RedisServer:
         done = subprocess.run(
             ["redis-cli", "-p", str(self.port), *words],
             capture_output=True,
-            text=True,
+            errors="replace",
             check=True,
             timeout=10,
         )

@@ -7,6 +7,7 @@ process keeps what its own sessions said: it may have to wait while Redis is awa
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Final
 
@@ -21,6 +22,8 @@ from affectstream_server.settings_bus import BusSettings
 
 _CLOSING_S: Final = 3.0
 """For the last words of the last sessions."""
+_YOUNG_S: Final = (0.02, 0.08, 0.2)
+"""Between looks for a session: who streams may know of it just before Redis does."""
 
 
 class RedisBus:
@@ -60,11 +63,15 @@ class RedisBus:
 
     async def find(self, tenant: str, session_id: str) -> Subject | None:
         """See `Bus.find`."""
-        try:
-            found = await self._store.incarnations(tenant, session_id)
-        except AWAY:
-            raise BusAway from None
-        return found[-1] if found else None
+        for wait_s in (*_YOUNG_S, 0.0):
+            try:
+                found = await self._store.incarnations(tenant, session_id)
+            except AWAY:
+                raise BusAway from None
+            if found:
+                return found[-1]
+            await asyncio.sleep(wait_s)
+        return None
 
     async def bounds(self, subject: Subject) -> Bounds | None:
         """See `Bus.bounds`."""
