@@ -22,7 +22,7 @@ TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
-EXTRAS := models pipecat livekit server bridge jwt triton opus plot mic cli base
+EXTRAS := models pipecat livekit server bridge jwt redis triton opus plot mic cli base
 # Tests of the service bound times, so what may run beside them gives way.
 ASIDE := nice
 

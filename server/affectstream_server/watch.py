@@ -135,7 +135,7 @@ class Watching:
         bounds = await bus.bounds(subject) if newest is not None else None
         if bounds is not None:
             return subject, _position(request, subject, bounds)
-        bounds = await bus.bounds(newest) if newest is not None else None
+        bounds = await bus.bounds(newest) if newest is not None and newest != subject else None
         if newest is None or bounds is None:
             raise no_session(request.session_id)
         raise fallen_out(newest, bounds.floor)

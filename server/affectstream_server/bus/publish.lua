@@ -2,17 +2,18 @@
 -- KEYS: the session's log, the sessions of its id, the tenant's log, its trimmed and its began mark, its owner's
 -- open sessions.
 -- ARGV: incarnation, the session among its owner's, retention in ms, events of a log, events of a tenant's log,
--- "1" where the first event here is the oldest that its owner has, the sequence from which events belong into the
--- tenant's log too; then for each event its epoch, sequence, marks and data.
+-- where the first event here is the oldest that its owner has "1", or "2" to write the log anew, the sequence from
+-- which events belong into the tenant's log too; then for each event its epoch, sequence, marks and data.
 -- Answers with a word and the newest sequence of the log: ok; behind, events before these are missing; ended,
 -- somebody else said the session's last word.
 local log, ids, tenant, trimmed, began, open = unpack(KEYS)
 local incarnation, member, age_ms, most, tenant_most = unpack(ARGV, 1, 5)
-local from_start, tenant_from = ARGV[6] == '1', tonumber(ARGV[7])
+local from_start, anew, tenant_from = ARGV[6] ~= '0', ARGV[6] == '2', tonumber(ARGV[7])
 
 local function number(id) return tonumber(string.match(id, '%-(%d+)$')) end
 local function is_last(marks) return string.find(marks, 'l', 1, true) ~= nil end
 
+if anew then redis.call('DEL', log) end
 local last = 0
 local info = redis.pcall('XINFO', 'STREAM', log)
 if not info.err then
@@ -60,6 +61,6 @@ redis.call('ZADD', ids, 0, incarnation)
 if ended then redis.call('SREM', open, member) else redis.call('SADD', open, member) end
 for _, key in ipairs({log, ids, tenant, open}) do redis.call('PEXPIRE', key, age_ms) end
 for _, key in ipairs({trimmed, began}) do redis.call('PEXPIRE', key, 25 * age_ms) end
-redis.call('PUBLISH', log, '')
+redis.call('PUBLISH', log, anew and 'changed' or '')
 redis.call('PUBLISH', tenant, '')
 return {'ok', last}

@@ -32,11 +32,12 @@ class _Place:
     """The newest sequence that Redis has."""
     acked: int = 0
     """The newest sequence that Redis has ever had."""
-    values: bool = True
-    """Whether Redis may have values that are withheld here."""
+    values: bool = False
+    """The tenant's log may have values that are withheld here."""
     rewrite: bool = False
-    """What Redis has is to be written anew."""
+    """What Redis has of the session is to be written anew."""
     tenant_from: int = 0
+    """Events before this sequence do not belong into the tenant's log again."""
 
 
 class Publisher:
@@ -90,7 +91,7 @@ class Publisher:
             return
         self._logs.replace(log, [(at, _without_values(entry)) for at, entry in log.entries])
         place = self._place(subject)
-        place.rewrite, place.values, place.tenant_from = True, False, place.acked + 1
+        place.rewrite = place.values = True
         self.wake(subject)
 
     def forget(self, subject: Subject) -> None:
@@ -132,7 +133,8 @@ class Publisher:
             part = subjects[start : start + _CHECKED]
             for subject, newest in zip(part, await self._store.newest(part), strict=True):
                 if subject in self._places:
-                    self._places[subject].sent = newest
+                    place = self._places[subject]
+                    place.sent, place.acked = newest, max(place.acked, newest)
                     self.wake(subject)
 
     async def _publish_some(self) -> None:
@@ -142,34 +144,37 @@ class Publisher:
             del self._waiting[subject]
         if not self._waiting:
             self._wanted.clear()
+        batches: list[Batch] = []
         try:
             for subject in turn:
-                await self._rewrite(subject)
-            batches = [batch for subject in turn if (batch := self._batch(subject)) is not None]
+                await self._withhold(subject)
+            batches += [batch for subject in turn if (batch := self._batch(subject)) is not None]
             answers = await self._store.publish(self._owner, batches) if batches else []
         except BaseException:
             for subject in turn:
                 self.wake(subject)
+            for batch in batches:
+                self._place(batch.subject).rewrite |= batch.anew
             raise
         for batch, answer in zip(batches, answers, strict=True):
             self._take(batch, answer)
         if not self._waiting:
             self._idle.set()
 
-    async def _rewrite(self, subject: Subject) -> None:
+    async def _withhold(self, subject: Subject) -> None:
         place = self._place(subject)
-        if not place.rewrite:
-            return
-        if not place.values:
+        if place.values:
             await self._store.remove(subject.tenant, {subject.incarnation}, only_values=True)
-        await self._store.delete(subject)
-        place.rewrite, place.values, place.sent = False, True, 0
+            place.values = False
 
     def _batch(self, subject: Subject) -> Batch | None:
         log = self._logs.get(subject)
         place = self._place(subject)
-        entries = log.beyond(place.sent, _EVENTS) if log is not None else []
-        if log is None or not entries or place.rewrite:
+        anew, place.rewrite = place.rewrite, False
+        entries = log.beyond(0 if anew else place.sent, _EVENTS) if log is not None else []
+        if anew:
+            place.tenant_from = place.acked + 1
+        if log is None or not entries:
             return None
         size = count = 0
         for entry in entries:
@@ -182,14 +187,15 @@ class Publisher:
             entries[:count],
             from_start=log.entries[0][1].sequence == entries[0].sequence,
             acked=place.acked,
+            anew=anew,
             tenant_from=place.tenant_from,
         )
 
     def _take(self, batch: Batch, answer: Answer) -> None:
         place = self._place(batch.subject)
         if answer.word == "ended":
-            place.rewrite, place.tenant_from = True, place.acked + 1
-        elif not place.rewrite:
+            place.rewrite = True
+        else:
             place.sent = answer.last
             place.acked = max(place.acked, answer.last)
         log = self._logs.get(batch.subject)

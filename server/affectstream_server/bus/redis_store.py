@@ -36,6 +36,8 @@ class Batch:
     """The first is the oldest that its owner has."""
     acked: int
     """Events up to this sequence were in Redis before."""
+    anew: bool = False
+    """They take the place of what Redis has."""
     tenant_from: int = 0
     """Events before this sequence do not belong into the tenant's log again."""
 
@@ -106,7 +108,7 @@ class Store:
             self._age_ms,
             self._settings.retention_events,
             self._settings.tenant_events,
-            int(batch.from_start),
+            2 if batch.anew else int(batch.from_start),
             batch.tenant_from,
         ]
         for entry in batch.entries:
@@ -135,11 +137,6 @@ class Store:
         await self.redis.publish(log, b"changed")
         return count
 
-    async def delete(self, subject: Subject) -> None:
-        """Forget a session's log, so that it can be written anew."""
-        await self.redis.delete(self.keys.log(subject))
-        await self.redis.publish(self.keys.log(subject), b"changed")
-
     async def remove(self, tenant: str, incarnations: set[bytes], *, only_values: bool) -> None:
         """Take sessions' events out of their tenant's log."""
         subject = Subject(tenant)
@@ -159,12 +156,12 @@ class Store:
     # -- read --------------------------------------------------------------------------------------
 
     async def newest(self, subjects: Sequence[Subject]) -> list[int]:
-        """The newest sequence that Redis has had of each session; 0: none."""
+        """The newest sequence that Redis has had from each session's own process; 0: none."""
         pipe = self.redis.pipeline(transaction=False)
         for subject in subjects:
             pipe.xinfo_stream(self.keys.log(subject))
         rows = await pipe.execute(raise_on_error=False)
-        return [0 if isinstance(row, ResponseError) else _last_id(row)[1] for row in _whole(rows)]
+        return [_newest(subject, row) for subject, row in zip(subjects, rows, strict=True)]
 
     async def incarnations(self, tenant: str, session_id: str) -> list[Subject]:
         """The sessions that had an id, the newest last."""
@@ -219,9 +216,11 @@ def _last_id(info: dict[str, Any]) -> Position:
     return position_of(info["last-generated-id"])
 
 
-def _whole(rows: list[Any]) -> list[Any]:
-    """The answers, where each is one of Redis's own."""
-    for row in rows:
-        if isinstance(row, Exception) and not isinstance(row, ResponseError):
-            raise row
-    return rows
+def _newest(subject: Subject, info: dict[str, Any] | Exception) -> int:
+    if isinstance(info, ResponseError):  # no such key
+        return 0
+    if isinstance(info, Exception):
+        raise info
+    sequence = _last_id(info)[1]
+    last = info["last-entry"]
+    return sequence - 1 if last and placed_of(subject, last)[1].by_another else sequence

@@ -24,12 +24,14 @@ class Tail:
         self._begin: Position | None = None
         self._end: Position = (0, 0)
         self._stale = True
+        self._version = 0
         self._fetching: asyncio.Task[None] | None = None
         self.followers: set[Follower] = set()
 
     def wake(self, message: bytes = b"") -> None:
         """There may be news. A message says that what was read has changed."""
         if message:
+            self._version += 1
             self._begin = None
             self._kept.clear()
         self._stale = True
@@ -56,7 +58,7 @@ class Tail:
 
     async def _fetch(self, most: int) -> None:
         self._stale = False
-        begin = self._begin
+        version = self._version
         try:
             placed = await self._read(self._end, most)
         except BaseException:
@@ -64,7 +66,7 @@ class Tail:
             raise
         finally:
             self._fetching = None
-        if begin is None or self._begin is None:  # it has changed in the meantime
+        if version != self._version:
             return
         self._kept += placed
         if placed:
