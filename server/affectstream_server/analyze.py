@@ -18,6 +18,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
 from affectstream_server.quotas import Quotas, Tenant
+from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Load
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.session import going_away
@@ -54,14 +55,21 @@ class Asked:
     utterance_id: str
 
 
+_COST: Final = 0.25
+"""Of an utterance that comes whole, beside one that is found in a stream."""
+
+
 class Analyzer:
     """Every AnalyzeUtterance of this process; at most ``server.max_analyses`` at once."""
 
-    def __init__(self, settings: Settings, router: Router, load: Load, quotas: Quotas) -> None:
+    def __init__(
+        self, settings: Settings, router: Router, load: Load, quotas: Quotas, real_time: RealTime
+    ) -> None:
         self._settings = settings
         self._router = router
         self._load = load
         self._quotas = quotas
+        self._real_time = real_time
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -118,6 +126,8 @@ class Analyzer:
         route.choose(request.model, request.language_code)
         samples, clipped = await asyncio.to_thread(decode_utterance, asked)
         tenant.take_audio(len(samples))
+        wait_s = self._real_time.take(_COST * ms_of_samples(len(samples)) / 1_000)
+        await asyncio.sleep(min(wait_s, (until - loop.time()) / 2))
         utterance = _whole(asked.utterance_id, samples, clipped=clipped)
         least_ms = self._settings.endpointing.min_utterance_ms
         if ms_of_samples(len(samples)) < least_ms:

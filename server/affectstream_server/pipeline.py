@@ -29,6 +29,7 @@ from affectstream_server.bus.open import open_bus
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.quotas import Quotas
+from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Load
 from affectstream_server.scoring.router import Router, not_ready
 from affectstream_server.session import Session
@@ -55,10 +56,11 @@ class Pipeline:
         self.router = router
         self.load = Load(settings.scoring.optional_below)
         self.quotas = Quotas(settings)
-        self.analyzer = Analyzer(settings, router, self.load, self.quotas)
+        self._real_time = RealTime(settings.server.ahead_rate)
+        self.analyzer = Analyzer(settings, router, self.load, self.quotas, self._real_time)
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
-        self._waiting: Blocks[tuple[Session, Channel]] = Blocks()
+        self._waiting: Blocks[tuple[Session, Channel]] = Blocks(self._real_time)
         self._tick_planned = False
         self.bus: Bus | None = open_bus(settings.bus)
         self.sessions = Sessions(settings, router, self, release=self._release, bus=self.bus)
@@ -133,7 +135,7 @@ class Pipeline:
         """What a new session may take."""
         tenant = self.quotas.tenant(identity.tenant)
         share = self.load.share(tenant.name, next(self._opened), tenant.quota.weight)
-        return StreamQuota(tenant, share)
+        return StreamQuota(tenant, share, self._real_time)
 
     # -- what a session asks of the detector -------------------------------------------------------
 

@@ -38,6 +38,12 @@ class ServerSettings(Section):
     address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
     max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
+    ahead_rate: float = Field(
+        40.0,
+        ge=0,
+        le=100_000,
+        description="seconds of audio a second that comes faster than real time, while others talk; 0: any",
+    )
     max_connections: int = Field(
         2_000, ge=1, le=100_000, description="connections at once; a further one is closed as it comes"
     )

@@ -10,6 +10,7 @@ from typing import Final
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_server.bucket import Clock
 from affectstream_server.quotas import RESERVE, Tenant
+from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Share
 from affectstream_server.stages.decide import OverQuota
 
@@ -22,10 +23,13 @@ _TELL_S: Final = 0.5
 class StreamQuota:
     """What one stream takes of its tenant's quotas."""
 
-    def __init__(self, tenant: Tenant, share: Share, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, tenant: Tenant, share: Share, real_time: RealTime, clock: Clock = time.monotonic
+    ) -> None:
         self.tenant = tenant
         self.share = share
         """Its part in the scorers' work."""
+        self._real_time = real_time
         self._clock = clock
         self._began_at: float | None = None
         self._taken = 0
@@ -45,16 +49,19 @@ class StreamQuota:
             return False
         self._look(samples / channels)
         audio = self.tenant.audio
-        if audio is None:
-            return False
-        audio.take((samples - self._taken) / SAMPLE_RATE_HZ)
+        seconds = (samples - self._taken) / SAMPLE_RATE_HZ
         self._taken = samples
         waited = False
-        while wait_s := audio.wait_s(RESERVE if self.is_ahead else 0.0):
-            self._hold(wait_s)
+        if audio is not None:
+            audio.take(seconds)
+            while wait_s := audio.wait_s(RESERVE if self.is_ahead else 0.0):
+                self._hold(wait_s)
+                waited = True
+                await asyncio.sleep(wait_s)
+                self._look(samples / channels)
+        if self.is_ahead and (wait_s := self._real_time.take(seconds)):
             waited = True
             await asyncio.sleep(wait_s)
-            self._look(samples / channels)
         return waited
 
     def _look(self, samples: float) -> None:

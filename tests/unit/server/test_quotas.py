@@ -12,6 +12,7 @@ from affectstream_server.blocks import Blocks
 from affectstream_server.bucket import Bucket, Window
 from affectstream_server.errors import LimitReached
 from affectstream_server.quotas import Quota, Quotas, Tenant
+from affectstream_server.real_time import RealTime
 from affectstream_server.round_robin import RoundRobin
 from affectstream_server.scoring.load import Load
 from affectstream_server.settings import Layer, SettingsError, load
@@ -154,8 +155,8 @@ def test_idle_tenants_are_forgotten_and_others_are_not(monkeypatch: pytest.Monke
 async def test_a_bulk_stream_leaves_room_to_one_at_real_time() -> None:
     clock = Clock()
     tenant = Tenant("t", Quota(audio_rate=10.0), clock)
-    share = Load(4).share()
-    bulk, live = StreamQuota(tenant, share, clock), StreamQuota(tenant, share, clock)
+    share, real_time = Load(4).share(), RealTime(0, clock)
+    bulk, live = (StreamQuota(tenant, share, real_time, clock) for _ in range(2))
     warnings: list[str] = []
     bulk.warn = lambda code, *_, **__: warnings.append(code)
     assert not await live.room(320, 1)
@@ -200,7 +201,7 @@ def test_many_tenants_with_one_entry_do_not_starve_one_with_many() -> None:
 
 def test_real_time_goes_before_what_is_ahead_of_it_and_both_go_on() -> None:
     clock = Clock()
-    waiting = Blocks[str](clock)
+    waiting = Blocks[str](RealTime(0, clock))
     for number in range(200):
         waiting.add("bulk", f"b{number}", ahead=True)
     assert len(waiting.take(64)) == 64, "alone it has all of a batch"
@@ -220,9 +221,21 @@ def test_real_time_goes_before_what_is_ahead_of_it_and_both_go_on() -> None:
     assert not waiting
 
 
+def test_what_can_wait_is_bounded_while_somebody_talks() -> None:
+    clock = Clock()
+    real_time = RealTime(10.0, clock)
+    assert not any(real_time.take(100.0) for _ in range(5)), "nobody talks"
+    real_time.seen()
+    assert real_time.take(10.0) == 0, "its burst"
+    assert [real_time.take(5.0), real_time.take(5.0)] == pytest.approx([0.5, 1.0]), "one after the other"
+    clock.now += 1.0
+    assert real_time.take(100.0) == 0, "nobody has talked for a second"
+    assert RealTime(0.0, clock).take(1e9) == 0
+
+
 async def test_a_stream_is_ahead_by_its_clock_and_not_by_its_backlog() -> None:
     clock = Clock()
-    stream = StreamQuota(Tenant("t", Quota(), clock), Load(4).share(), clock)
+    stream = StreamQuota(Tenant("t", Quota(), clock), Load(4).share(), RealTime(0, clock), clock)
     await stream.room(8_000, 1)
     ahead = [stream.is_ahead]
     await stream.room(2 * 24_000, 2)  # 1.5 s of each of two channels at once
