@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from affectstream.bridge.telephony import TelephonySpeech
+from affectstream.errors import AffectStreamError, InvalidRequest, Unauthenticated
 from tests.bridge.conftest import Both
 from tests.support.bridge import CONFIG, END, connected, ended, running_bridge
 
@@ -140,3 +143,37 @@ def test_nothing_breaks_it(both_in_a_thread: str, messages: list[Any], configure
         assert not any(mark in socket.error["message"] for mark in ("Traceback", "Failed to parse", "Errno"))
 
     asyncio.run(converse())
+
+
+PIECES = st.one_of(
+    st.fixed_dictionaries({"event": st.sampled_from(["start", "media", "stop", "mark", ""])}).flatmap(
+        lambda base: st.dictionaries(
+            st.sampled_from(["start", "media", "streamSid"]),
+            JSON
+            | st.dictionaries(
+                st.sampled_from(
+                    ["payload", "timestamp", "track", "callSid", "mediaFormat", "customParameters"]
+                ),
+                JSON | st.sampled_from(["AAAA", "7", "inbound"]),
+            ),
+        ).map(lambda more: base | more)
+    ),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(messages=st.lists(PIECES, max_size=6), begun=st.booleans())
+def test_nothing_breaks_a_call(messages: list[Any], begun: bool) -> None:
+    speech = TelephonySpeech("")
+    if begun:
+        speech.requests(json.dumps({"event": "start", "start": {}}))
+    for message in messages:
+        told: AffectStreamError | None = None
+        try:
+            requests = speech.requests(message if isinstance(message, str) else json.dumps(message))
+        except (InvalidRequest, Unauthenticated) as error:
+            requests, told = [], error
+        assert told is None or told.reason
+        assert not any(mark in str(told) for mark in ("Traceback", "Error(", "Failed to parse"))
+        assert sum(request.ByteSize() for request in requests) < 70_000

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from affectstream.tone import is_note
+from tests.support.bridge import running_bridge
 from tests.support.chat import chat_server
 from tests.support.speech import SAMPLE_TALK, sample_talk
 from tests.support.wire import finals, running_server, seconds, stream_talk
@@ -96,6 +97,14 @@ async def test_two_channels_tell_customer_and_agent_apart(address: str) -> None:
         there = [line.split()[0] for line in lines if overlap_s(line, start_s, end_s) > 0.5]
         assert there
         assert set(there) == {speaker}
+
+
+async def test_telephony_hears_the_caller(address: str) -> None:
+    async with running_bridge(address) as bridge:
+        lines = await run("telephony.py", bridge.address, SAMPLE_TALK, "16")
+    for start_s, end_s in truth():
+        assert sum(max(0.0, overlap_s(line, start_s, end_s)) for line in lines) > 0.5 * (end_s - start_s)
+    assert {line.split()[0] for line in lines} == {"inbound"}
 
 
 async def test_voice_agent_says_each_turn(address: str) -> None:

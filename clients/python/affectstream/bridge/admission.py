@@ -41,9 +41,18 @@ def check_origin(request: web.Request, settings: BridgeSettings) -> None:
 
 def check_protocol(request: web.Request) -> None:
     """A caller that offers versions must offer ours. Raises `InvalidRequest`."""
-    versions = [offer for offer in _offers(request) if not offer.startswith(BEARER)]
-    if (versions or _offers(request)) and PROTOCOL not in versions:
+    if _offers(request) and PROTOCOL not in _offers(request):
         raise faults.malformed("Sec-WebSocket-Protocol", "others", PROTOCOL, reason="PROTOCOL_NOT_SERVED")
+
+
+def any_protocol(request: web.Request) -> tuple[str, ...]:
+    """What may be agreed to where any protocol will do: no offer with a token. Raises `InvalidRequest`."""
+    named = tuple(offer for offer in _offers(request) if not offer.startswith(BEARER))
+    if _offers(request) and not named:
+        raise faults.malformed(
+            "Sec-WebSocket-Protocol", "a token alone", "a protocol beside it", reason="PROTOCOL_NOT_SERVED"
+        )
+    return named
 
 
 def token_of(request: web.Request) -> str:

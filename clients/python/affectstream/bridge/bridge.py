@@ -21,6 +21,7 @@ from affectstream.bridge.peer import Peer, PeerGone
 from affectstream.bridge.relay import Relay, Speech
 from affectstream.bridge.settings import BridgeSettings
 from affectstream.bridge.speech import JsonSpeech
+from affectstream.bridge.telephony import TelephonySpeech
 from affectstream.bridge.upstream import Upstream
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Bridge:
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/v1/info", self._info)
         app.router.add_get("/v1/stream", self._stream)
+        app.router.add_get("/v1/telephony", self._telephony)
         Page().add_routes(app)
         app.on_response_prepare.append(_sign)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEPALIVE_S)
@@ -151,6 +153,11 @@ class Bridge:
         admission.check_origin(request, self._settings)
         admission.check_protocol(request)
         return await self._serve(request, JsonSpeech(admission.token_of(request)), (admission.PROTOCOL,))
+
+    async def _telephony(self, request: web.Request) -> web.StreamResponse:
+        admission.check_origin(request, self._settings)
+        offered = admission.any_protocol(request)
+        return await self._serve(request, TelephonySpeech(admission.token_of(request)), offered)
 
     async def _serve(
         self, request: web.Request, speech: Speech, protocols: tuple[str, ...]
