@@ -174,6 +174,30 @@ async def test_connections_and_their_first_words_are_bounded(both: Both) -> None
         assert await ended(bridge.address, {"config": CONFIG}, END) == ({}, 1000)
 
 
+@pytest.mark.parametrize(
+    "request_text",
+    ["GARBAGE", "GET / HTTP/9.9", "GET /healthz HTTP/1.1\r\nAuthorization: Bearer " + "secret" * 5_000],
+    ids=["no HTTP", "another HTTP", "a header that is too long"],
+)
+async def test_what_is_no_request_is_not_repeated(
+    both: Both, request_text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, _, port = both.bridge.address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"{request_text}\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert answer.endswith(b"\r\n\r\nthe request cannot be read")
+    assert b"aiohttp" not in answer
+    assert "secret" not in caplog.text
+
+
+async def test_a_request_for_no_websocket(address: str) -> None:
+    async with aiohttp.ClientSession() as session, session.get(f"http://{address}/v1/stream") as answer:
+        assert (answer.status, (await answer.json())["error"]["field"]) == (400, "Upgrade")
+
+
 async def test_health(both: Both) -> None:
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://{both.bridge.address}/healthz") as answer:

@@ -15,7 +15,7 @@ from google.protobuf import json_format
 
 from affectstream import errors
 from affectstream.bridge import admission, faults
-from affectstream.bridge.gate import Gate
+from affectstream.bridge.gate import SIGNATURE, Gate
 from affectstream.bridge.page import Page
 from affectstream.bridge.peer import Peer, PeerGone
 from affectstream.bridge.relay import Relay, Speech
@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 
 _HANDSHAKE_S: Final = 5.0
 _END_S: Final = 5.0
-_KEEPALIVE_S: Final = 15.0
 _BACKLOG: Final = 128
 _SEND_BYTES: Final = 64 * 1024
 
@@ -58,7 +57,7 @@ class Bridge:
         app.router.add_get("/v1/telephony", self._telephony)
         Page().add_routes(app)
         app.on_response_prepare.append(_sign)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEPALIVE_S)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_END_S)
         self.address = ""
         """HOST:PORT where it listens, with the port it got."""
 
@@ -122,8 +121,7 @@ class Bridge:
         if self._gate is not None:
             self._gate.close()
         await self._upstream.close()
-        async with asyncio.timeout(2 * _END_S):
-            await self._runner.cleanup()
+        await self._runner.cleanup()
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -165,11 +163,12 @@ class Bridge:
         if self._draining:
             raise faults.stopping()
         peer = Peer(request, self._settings, protocols)
-        await peer.open()
+        peer.check()
         relay = Relay(peer, speech, self._settings)
         self._relays.add(relay)
         error: errors.AffectStreamError | None = None
         try:
+            await peer.open()
             await relay.run(lambda: self._upstream.stream(speech.token))
         except PeerGone:
             peer.abort()
@@ -199,5 +198,5 @@ def _server_context(settings: BridgeSettings) -> ssl.SSLContext | None:
 
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:
     """Which library serves here is nobody's business."""
-    response.headers["Server"] = "affectstream"
+    response.headers["Server"] = SIGNATURE
     response.headers["X-Content-Type-Options"] = "nosniff"

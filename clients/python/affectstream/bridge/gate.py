@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from aiohttp import web
@@ -13,6 +14,17 @@ _FULL: Final = (
     b'{"error":{"status":"RESOURCE_EXHAUSTED","reason":"BRIDGE_FULL",'
     b'"message":"the bridge has as many connections as it takes","retryAfterS":5.0}}'
 )
+
+
+SIGNATURE: Final = "affectstream"
+"""Which library serves here is nobody's business."""
+KEEPALIVE_S: Final = 15.0
+HEADER_BYTES: Final = 16 * 1024
+"""The longest header, as long as the server takes metadata."""
+
+_SILENT: Final = logging.Logger("silent")
+"""aiohttp would log parts of requests that it cannot read, and a token may be there."""
+_SILENT.disabled = True
 
 
 class Gate:
@@ -27,8 +39,15 @@ class Gate:
     def __call__(self) -> asyncio.Protocol:
         if len(self._server.connections) >= self._most:
             return _Full()
-        handler = self._server()
         loop = asyncio.get_running_loop()
+        handler = _Handler(
+            self._server,
+            loop=loop,
+            logger=_SILENT,
+            access_log=_SILENT,
+            keepalive_timeout=KEEPALIVE_S,
+            max_field_size=HEADER_BYTES,
+        )
         self._silent[handler] = loop.call_later(self._request_s, self._give_up, handler)
         return handler
 
@@ -48,6 +67,23 @@ class Gate:
         self._silent.pop(handler, None)
         if handler.transport is not None:
             handler.transport.abort()
+
+
+class _Handler(web.RequestHandler):
+    """Answers what is no HTTP without repeating it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - the parser's words
+    ) -> web.StreamResponse:
+        answer = super().handle_error(request, status, exc, "the request cannot be read")
+        answer.headers["Server"] = SIGNATURE
+        return answer
 
 
 class _Full(asyncio.Protocol):

@@ -43,6 +43,11 @@ class Peer:
         """What the handler returns."""
         return self._socket
 
+    def check(self) -> None:
+        """Raises `InvalidRequest` for a request that asks for no WebSocket."""
+        if not self._socket.can_prepare(self._request):
+            raise faults.malformed("Upgrade", "no WebSocket's request", "a WebSocket of version 13")
+
     async def open(self) -> None:
         """Answer the request for a WebSocket."""
         await self._socket.prepare(self._request)
