@@ -158,7 +158,7 @@ class TritonScorer:
             raise ScorerUnavailable(_NOT_LOADED) from error
 
     async def _ask_anew(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
-        """Look and ask again, a few times: while one version replaces another, a look may still see the old."""
+        """Look and ask a few times: while one version replaces another, a look may still see the old."""
         for _ in range(_LOOKS):
             async with asyncio.timeout(until - time.perf_counter()):
                 serving = await self._watch.look_again()
