@@ -147,7 +147,7 @@ def _frame(text: str) -> bytes:
 
 
 async def test_a_peer_that_does_not_answer_is_dropped(both: Both) -> None:
-    async with running_bridge(both.server.address, ping_after_s=0.2, pong_s=0.2) as bridge:
+    async with running_bridge(both.server.address, ping_after_s=0.2, pong_s=0.5) as bridge:
         async with connected(bridge.address, autoping=False) as socket:
             await socket.send({"config": CONFIG})
             await socket.event("sessionStarted")
@@ -162,7 +162,7 @@ async def test_a_peer_that_does_not_answer_is_dropped(both: Both) -> None:
 
 
 async def test_connections_and_their_first_words_are_bounded(both: Both) -> None:
-    async with running_bridge(both.server.address, max_connections=2, request_s=0.3) as bridge:
+    async with running_bridge(both.server.address, max_connections=2, request_s=1.0) as bridge:
         host, _, port = bridge.address.partition(":")
         silent = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
         assert b"503" in await silent[2][0].readline()
