@@ -23,8 +23,6 @@ SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge jwt redis triton opus plot mic cli base
-# Tests of the service bound times, so what may run beside them gives way.
-ASIDE := nice
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality seeds stubs wheel extras $(EXTRAS:%=extra-%) clean
@@ -53,7 +51,7 @@ test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the serv
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
 	@echo "== tests: models"
-	@$(ASIDE) $(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
+	@$(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
 
 test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
 	@echo "== tests: integrations"
@@ -91,7 +89,7 @@ wheel: .venv/.dev ## Build wheel and sdist into dist/
 extras: $(EXTRAS:%=extra-%) ## Install each extra alone in a clean environment and run it
 
 $(EXTRAS:%=extra-%): extra-%: wheel
-	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" $(ASIDE) sh tools/check_extra.sh $*
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
 	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results
