@@ -63,13 +63,14 @@ class Watching:
         key = (identity.tenant, request.session_id)
         self._admit(key)
         try:
-            subject, position = await self._begin(bus, request, identity.tenant)
+            subject, position, began = await self._begin(bus, request, identity.tenant)
         except BaseException as error:
             self._leave(key)
             if isinstance(error, BusAway):
                 raise bus_away() from None
             raise
-        watcher = Watcher(bus, subject, position, since_ms=_since_ms(request, position), gone_s=self._gone_s)
+        since_ms = _since_ms(request, position)
+        watcher = Watcher(bus, subject, position, began=began, since_ms=since_ms, gone_s=self._gone_s)
         self._watchers[watcher] = key
         return watcher
 
@@ -121,20 +122,22 @@ class Watching:
         if not self._of[key]:
             del self._of[key]
 
-    async def _begin(self, bus: Bus, request: pb.WatchAffectRequest, tenant: str) -> tuple[Subject, Position]:
-        """The log, and the position after which the watch begins."""
+    async def _begin(
+        self, bus: Bus, request: pb.WatchAffectRequest, tenant: str
+    ) -> tuple[Subject, Position, int]:
+        """The log, the position after which the watch begins, and when the log did."""
         if request.WhichOneof("subject") == "tenant":
             subject = Subject(tenant)
             bounds = await bus.bounds(subject)
             assert bounds is not None  # noqa: S101 - a tenant's log always is
-            return subject, _position(request, subject, bounds)
+            return subject, _position(request, subject, bounds), bounds.began
         newest = await bus.find(tenant, request.session_id)
         subject = newest or Subject(tenant, request.session_id)
         if request.WhichOneof("position") == "after":
             subject = Subject(tenant, request.session_id, _incarnation(request.after))
         bounds = await bus.bounds(subject) if newest is not None else None
         if bounds is not None:
-            return subject, _position(request, subject, bounds)
+            return subject, _position(request, subject, bounds), bounds.began
         bounds = await bus.bounds(newest) if newest is not None and newest != subject else None
         if newest is None or bounds is None:
             raise no_session(request.session_id)

@@ -35,13 +35,14 @@ class Watcher:
     """Holds no events: one that is slow falls behind in the log. Made by `Watching.open`."""
 
     def __init__(
-        self, bus: Bus, subject: Subject, position: Position, *, since_ms: int, gone_s: float
+        self, bus: Bus, subject: Subject, position: Position, *, began: int, since_ms: int, gone_s: float
     ) -> None:
-        """``since_ms``: what was said before is no news; ``gone_s``: a session is gone when nothing has been
-        known of it for this long."""
+        """``began``: of the log as it is now; ``since_ms``: what was said before is no news where that log is
+        lost; ``gone_s``: a session is gone when nothing has been known of it for this long."""
         self._bus = bus
         self._subject = subject
         self._position = position
+        self._began = began
         self._since_ms = since_ms
         self._gone_s = gone_s
         self._missing_since: float | None = None
@@ -49,6 +50,13 @@ class Watcher:
         self._heard: OrderedDict[bytes, int] = OrderedDict()
         self._slow = False
         self._failure: ServiceError | None = None
+
+    @property
+    def cursor(self) -> bytes:
+        """Where it is."""
+        if self._subject.is_tenant:
+            return cursor.of_tenant(self._position)
+        return cursor.of_session(self._subject.incarnation, self._position)
 
     def interrupt(self, error: ServiceError) -> None:
         """End the watch with ``error``, after what there is to read now."""
@@ -123,7 +131,8 @@ class Watcher:
         if not self._subject.is_tenant:
             return True
         heard = self._heard.get(entry.incarnation)
-        if heard is None and entry.again and entry.sealed_ms < self._since_ms:
+        written_again = entry.again and entry.began != self._began
+        if heard is None and written_again and entry.sealed_ms < self._since_ms:
             return False
         if heard is not None and entry.sequence <= heard:
             return False

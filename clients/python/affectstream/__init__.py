@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Stage,
         SubjectRole,
         Trigger,
+        WatchStart,
     )
     from affectstream.errors import (
         AffectStreamError,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from affectstream.timeouts import Timeouts
     from affectstream.tls import Tls
     from affectstream.values import AudioTime
+    from affectstream.watch import AffectWatch
 
 __all__ = [
     "AffectClient",
@@ -79,6 +81,7 @@ __all__ = [
     "AffectStatus",
     "AffectStream",
     "AffectStreamError",
+    "AffectWatch",
     "AudioEncoding",
     "AudioFormat",
     "AudioLost",
@@ -126,6 +129,7 @@ __all__ = [
     "Tls",
     "Trigger",
     "TurnAffect",
+    "WatchStart",
 ]
 
 _HOMES = {
@@ -143,6 +147,7 @@ _HOMES = {
         "Stage",
         "SubjectRole",
         "Trigger",
+        "WatchStart",
     ),
     "errors": (
         "AffectStreamError",
@@ -184,6 +189,7 @@ _HOMES = {
     "stream": ("AffectStream",),
     "timeouts": ("Timeouts",),
     "tls": ("Tls",),
+    "watch": ("AffectWatch",),
     "values": ("AudioTime",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

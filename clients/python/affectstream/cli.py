@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "stream": "send a recording, raw PCM or the microphone to a server and show the events",
     "analyze": "score recordings of one utterance each, files and folders, into CSV or JSON lines",
     "info": "what a server is; without --server, what is installed here",
+    "watch": "show the events of a session that others stream, or of every session",
+    "purge": "remove what a server retains of a session for those who watch it",
     "serve": "start the server",
     "bridge": "let browsers and telephone providers in, by WebSocket",
     "token": "make a token for callers of a server that asks for one",

@@ -15,7 +15,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
@@ -27,7 +27,7 @@ from affectstream.connection import Connection
 from affectstream.contract import LIMITS
 from affectstream.decode import decode
 from affectstream.dialer import Dialer
-from affectstream.enums import ConsentBasis, SubjectRole
+from affectstream.enums import ConsentBasis, SubjectRole, WatchStart
 from affectstream.events import AffectEvent
 from affectstream.info import ServerInfo
 from affectstream.keeper import Keeper
@@ -41,9 +41,12 @@ from affectstream.tls import Tls
 from affectstream.token import Token, TokenSource
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1.affect_pb2_grpc import AffectServiceStub
+from affectstream.watch import AffectWatch
 
 if TYPE_CHECKING:
     from affectstream.pcm import Pcm
+
+_AGAIN: Final = Reconnect()
 
 
 class AffectClient:
@@ -124,6 +127,52 @@ class AffectClient:
             dialer = Dialer(self._connection, config, self.timeouts, reconnect, chance=random.random)
             line = Keeper(dialer, config.audio, reconnect)
         return AffectStream(line, config.audio, self.timeouts, self.target)
+
+    def watch(
+        self,
+        session_id: str | None = None,
+        *,
+        start: WatchStart = WatchStart.LATEST,
+        after: bytes | None = None,
+        reconnect: Reconnect | None = _AGAIN,
+        wait_s: float = 0.0,
+    ) -> AffectWatch:
+        """The events of a session that others stream, from any replica; to be entered with `async with`.
+
+        Args:
+            session_id: Whose; None: of every session of the caller's tenant.
+            start: Where to begin.
+            after: Cursor of the last event seen, in place of `start`.
+            reconnect: When to try again where the call is lost, by its delays and limits; None: never.
+            wait_s: How long to wait for a session that has not begun, in seconds.
+        """
+        return AffectWatch(
+            self._connection,
+            session_id,
+            self.timeouts,
+            start=start,
+            after=after,
+            reconnect=reconnect,
+            wait_s=wait_s,
+        )
+
+    async def purge(self, session_id: str) -> int:
+        """Remove what a server retains of a session for watchers. Returns how many events it was.
+
+        Raises:
+            NotFound: no such session, or nothing of it is retained.
+            AffectStreamError: the server refused or failed.
+        """
+        stub = AffectServiceStub(self._connection.channel)
+        try:
+            response = await stub.PurgeSession(
+                pb.PurgeSessionRequest(session_id=session_id),
+                timeout=finite(self.timeouts.call_s),
+                metadata=await self._call_metadata(),
+            )
+        except grpc.aio.AioRpcError as raised:
+            raise self._unary_error(raised) from None
+        return response.events
 
     async def server_info(self) -> ServerInfo:
         """What the server is: models, labels in order, accepted audio, every limit, defaults, features.

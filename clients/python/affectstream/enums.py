@@ -57,6 +57,15 @@ class HangoverPolicy(IntEnum):
     ADAPTIVE = 2
 
 
+class WatchStart(IntEnum):
+    """Where a watch begins that has no cursor."""
+
+    LATEST = 1
+    """Only what comes from now on."""
+    EARLIEST = 2
+    """The oldest event that is retained."""
+
+
 class ConsentBasis(IntEnum):
     """On what basis the speakers' affect is processed."""
 

@@ -53,6 +53,8 @@ class Entry:
     """It was in the tenant's log before, and the bus lost it."""
     by_another: bool = False
     """It was said for a process that is gone."""
+    began: int = 0
+    """Of the tenant's log that it was read from: see `Bounds`."""
 
     @property
     def position(self) -> Position:
@@ -71,6 +73,8 @@ class Bounds:
     end: Position
     ended: bool = False
     """Nothing follows ``end``."""
+    began: int = 0
+    """The clock in ms when a tenant's log began; another where it was lost in between."""
 
 
 class FallenOut(Exception):

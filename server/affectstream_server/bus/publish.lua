@@ -44,7 +44,8 @@ for i = 8, #ARGV, 4 do
       if redis.call('EXISTS', tenant, began) == 0 then
         redis.call('SET', began, string.format('%.0f', now_ms - 1))
       end
-      redis.call('XADD', tenant, '*', 'm', ARGV[i + 2], 'd', ARGV[i + 3], 'i', incarnation, 'p', id)
+      redis.call('XADD', tenant, '*', 'm', ARGV[i + 2], 'd', ARGV[i + 3], 'i', incarnation, 'p', id,
+        'b', redis.call('GET', began))
     end
   end
 end

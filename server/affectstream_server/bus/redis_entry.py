@@ -39,5 +39,6 @@ def placed_of(subject: Subject, row: tuple[bytes, Mapping[bytes, bytes]]) -> Pla
         sequence=sequence,
         sealed_ms=int(sealed),
         data=fields[b"d"],
+        began=int(fields.get(b"b", 0)),
         **named,
     )

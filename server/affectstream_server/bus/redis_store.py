@@ -192,7 +192,8 @@ class Store:
         now_ms = seconds * 1_000 + micros // 1_000
         floors = [position_of(mark) for mark in marks if mark is not None]
         end = position_of(newest[0][0]) if newest else (now_ms - 1, _LAST_NUMBER)
-        return Bounds(max([(now_ms - self._age_ms, 0), *floors]), end)
+        floor = max([(now_ms - self._age_ms, 0), *floors])
+        return Bounds(floor, end, began=int(marks[1] or 0))
 
     async def read(self, subject: Subject, after: Position, most: int) -> list[Placed]:
         """The next events. Raises `FallenOut` too."""

@@ -44,7 +44,7 @@ class Tail:
             self._begin = self._end = after
         if after < self._begin:
             return await self._read(after, most)
-        if after >= self._end and self._stale:
+        if after >= self._end and (self._stale or self._fetching is not None):
             if self._fetching is None:
                 self._fetching = asyncio.get_running_loop().create_task(self._fetch(most))
                 self._fetching.add_done_callback(_look_at)

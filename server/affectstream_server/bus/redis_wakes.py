@@ -70,8 +70,11 @@ class Wakes:
         while True:
             pubsub = self._store.redis.pubsub()
             try:
-                await pubsub.subscribe(*self._told)
+                channels = set(self._told)
+                await pubsub.subscribe(*channels)
                 self._pubsub = pubsub
+                for channel in channels ^ set(self._told):  # what came and went in the meantime
+                    self._change(channel)
                 await self._listen(pubsub)
             except AWAY:
                 pass

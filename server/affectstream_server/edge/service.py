@@ -22,6 +22,8 @@ from affectstream_server.stream import Stream
 _log = logging.getLogger(__name__)
 
 SERVICE_NAME: Final = "affectstream.v1.AffectService"
+_CURSOR_KEY: Final = "affectstream-cursor-bin"
+"""Initial metadata of a watch: where it begins, for who is cut off before the first event."""
 _HALF_CLOSE_GRACE_S: Final = 5.0
 """How long a client that sent end_of_audio may leave its side open after its last event."""
 _CONFIG_DEADLINE_S: Final = 10.0
@@ -81,7 +83,7 @@ class AffectService:
         try:
             watcher = await watching.open(request, CALLER.get())
             try:
-                await context.send_initial_metadata(())
+                await context.send_initial_metadata(((_CURSOR_KEY, watcher.cursor),))
                 await watcher.write_all(context.write)
             finally:
                 watching.close(watcher)

@@ -35,7 +35,7 @@ def spoken(bus: MemoryBus, session_id: str, *events: pb.SessionEvent) -> None:
 async def of(bus: MemoryBus, session_id: str, after: Position) -> Watcher:
     subject = await bus.find("acme", session_id)
     assert subject is not None
-    return Watcher(bus, subject, after, since_ms=0, gone_s=1)
+    return Watcher(bus, subject, after, began=0, since_ms=0, gone_s=1)
 
 
 def read(data: bytes) -> pb.SessionEvent:
@@ -119,7 +119,7 @@ async def test_a_bus_that_goes_away_and_comes_back_is_told_once(monkeypatch: pyt
     async def write(data: bytes) -> None:
         got.append(read(data))
 
-    watcher = Watcher(bus, Subject("acme"), await tenants_end(memory), since_ms=0, gone_s=1)  # type: ignore[arg-type]
+    watcher = Watcher(bus, Subject("acme"), await tenants_end(memory), began=0, since_ms=0, gone_s=1)  # type: ignore[arg-type]
     watching = asyncio.create_task(watcher.write_all(write))
     await asyncio.sleep(0.1)
     spoken(memory, "s", pb.SessionEvent(affect=FINAL))
@@ -153,9 +153,9 @@ async def test_a_tenants_watcher_hears_nothing_twice_from_a_bus_that_forgot() ->
         event.server_time.FromMilliseconds(1_000)
         response = pb.WatchAffectResponse(event=event).SerializeToString()
         entry = entry_of(event, response, incarnation, last=False)
-        bus.publish(subject, replace(entry, again=again))
+        bus.publish(subject, replace(entry, again=again, began=5 if again else 0))
 
-    watcher = Watcher(bus, Subject("acme"), await tenants_end(bus), since_ms=2_000, gone_s=1)
+    watcher = Watcher(bus, Subject("acme"), await tenants_end(bus), began=0, since_ms=2_000, gone_s=1)
     watching = asyncio.create_task(watcher.write_all(write))
     publish(1)
     publish(2)

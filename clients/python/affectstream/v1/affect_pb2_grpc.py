@@ -95,7 +95,8 @@ class AffectServiceServicer:
 
     def WatchAffect(self, request, context):
         """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
-        with OK after the session's own last event.
+        with OK after the session's own last event. Initial metadata has where it begins as
+        `affectstream-cursor-bin`, for who is cut off before the first event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,8 @@ class AffectServiceStub:
     """One utterance in, its final event out. The caller's bounds are the utterance's bounds."""
     WatchAffect: _grpc.UnaryStreamMultiCallable[_affect_pb2.WatchAffectRequest, _affect_pb2.WatchAffectResponse]
     """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
-    with OK after the session's own last event.
+    with OK after the session's own last event. Initial metadata has where it begins as
+    `affectstream-cursor-bin`, for who is cut off before the first event.
     """
     PurgeSession: _grpc.UnaryUnaryMultiCallable[_affect_pb2.PurgeSessionRequest, _affect_pb2.PurgeSessionResponse]
     """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
@@ -94,7 +95,8 @@ class AffectServiceAsyncStub(AffectServiceStub):
     """One utterance in, its final event out. The caller's bounds are the utterance's bounds."""
     WatchAffect: _aio.UnaryStreamMultiCallable[_affect_pb2.WatchAffectRequest, _affect_pb2.WatchAffectResponse]  # type: ignore[assignment]
     """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
-    with OK after the session's own last event.
+    with OK after the session's own last event. Initial metadata has where it begins as
+    `affectstream-cursor-bin`, for who is cut off before the first event.
     """
     PurgeSession: _aio.UnaryUnaryMultiCallable[_affect_pb2.PurgeSessionRequest, _affect_pb2.PurgeSessionResponse]  # type: ignore[assignment]
     """Removes what is retained of a session of the caller's tenant. One that goes on is not ended, and what
@@ -141,7 +143,8 @@ class AffectServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_affect_pb2.WatchAffectResponse], _abc.AsyncIterator[_affect_pb2.WatchAffectResponse]]:
         """The events of a session or of a tenant, from any replica, resumable by cursor. A session's watch ends
-        with OK after the session's own last event.
+        with OK after the session's own last event. Initial metadata has where it begins as
+        `affectstream-cursor-bin`, for who is cut off before the first event.
         """
 
     @_abc_1.abstractmethod
