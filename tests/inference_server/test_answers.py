@@ -148,6 +148,7 @@ async def test_a_stream_that_is_gone_takes_its_request_along(
 async def test_the_fallback_answers_and_says_so(bench: Bench, told: Callable[[str], None]) -> None:
     async with serving(bench.triton.address, "told", triton=QUIET | {"fallback": True}) as server:
         assert isinstance(server.pipeline.router.default, WithFallback)
+        await seen(lambda: not scorer_of(server).trouble)  # the server was ready before Triton's model was
         first = one_final_each(await stream_talk(server.address, clip(6_000)))
         assert not any(event.model.fallback for event in first)
         told("nan")

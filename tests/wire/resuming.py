@@ -11,6 +11,7 @@ import grpc
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.writing import write
+from tests.support.speech import sample_talk
 from tests.support.wire import Request, audio, stub
 
 FRAME_BYTES = 640
@@ -92,3 +93,12 @@ def in_order(calls: Iterable[Call]) -> list[pb.SessionEvent]:
             known = found.setdefault(event.sequence, event)
             assert known == event, "one sequence, two events"
     return [found[sequence] for sequence in sorted(found)]
+
+
+async def keep_talking(call: Call) -> None:
+    """Send one syllable of the sample talk without an end."""
+    data = sample_talk().tobytes()
+    while True:
+        for request in frames(data, 26_000, 29_200):
+            await call.send([request])
+            await asyncio.sleep(0.02)

@@ -24,7 +24,7 @@ from tests.support.wire import (
     seconds,
     stream_talk,
 )
-from tests.wire.resuming import calling, frames, in_order
+from tests.wire.resuming import calling, frames, in_order, keep_talking
 
 TALK = sample_talk()
 DATA = TALK.tobytes()
@@ -385,7 +385,7 @@ async def test_no_more_sessions_are_kept_than_streams_are_served() -> None:
 async def test_a_stream_at_its_age_limit_is_announced_and_ends(resumable: bool) -> None:
     async with running_server({"server": {"stream_age_s": 1.0, "drain_s": 0.5}}) as server:
         async with calling(server.address, config(resumable=resumable, session_id="talk")) as call:
-            keep = asyncio.create_task(_keep_talking(call))
+            keep = asyncio.create_task(keep_talking(call))
             assert await call.to_the_end() is grpc.StatusCode.UNAVAILABLE
             keep.cancel()
             closing = of_kind(call.events, "session_closing")[0]
@@ -394,11 +394,3 @@ async def test_a_stream_at_its_age_limit_is_announced_and_ends(resumable: bool) 
             ids = [started.utterance_id for started in of_kind(call.events, "speech_started")]
             assert (ids[-1] in [f.utterance_id for f in finals(call.events)]) is not resumable
         assert server.pipeline.sessions.lost == int(resumable)
-
-
-async def _keep_talking(call: Any) -> None:
-    """One syllable without an end."""
-    while True:
-        for request in frames(DATA, 26_000, 29_200):
-            await call.send([request])
-            await asyncio.sleep(0.02)

@@ -17,6 +17,7 @@ from affectstream import AffectClient
 from affectstream.errors import Unauthenticated
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1 import affect_pb2_grpc
+from affectstream.writing import WriteFailed, write
 from affectstream_server.auth import tokens
 from tests.support.wire import config, error_info, running_server
 from tests.wire.access.issued import Issued, serving
@@ -28,8 +29,8 @@ Call = Callable[[grpc.aio.Channel, Metadata], Any]
 async def stream(channel: grpc.aio.Channel, metadata: Metadata) -> None:
     service: Any = affect_pb2_grpc.AffectServiceStub(channel)
     call = service.StreamAffect(metadata=metadata)
-    with suppress(asyncio.InvalidStateError):  # it is refused already
-        await call.write(config())
+    with suppress(WriteFailed):  # it is refused already
+        await write(call, config())
     assert await call.read()
     call.cancel()
 
@@ -59,9 +60,12 @@ async def purge(channel: grpc.aio.Channel, metadata: Metadata) -> None:
 
 async def reflect(channel: grpc.aio.Channel, metadata: Metadata) -> None:
     service: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type] # it is aio's
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    async for _ in service.ServerReflectionInfo(iter([request]), metadata=metadata):
-        return
+    call = service.ServerReflectionInfo(metadata=metadata)
+    request: Any = reflection_pb2.ServerReflectionRequest(list_services="")
+    with suppress(WriteFailed):
+        await write(call, request)
+    assert await call.read()
+    call.cancel()
 
 
 CALLS: dict[str, Call] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
@@ -91,11 +91,15 @@ class Player:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                sender = tasks.create_task(self._send())
+                sender = tasks.create_task(self._send_while_open())
                 await self._receive()
                 sender.cancel()  # the server closed the stream before the audio ended
         except* (AffectStreamError, InputError, BrokenPipeError) as group:
             raise _cause(group) from None
+
+    async def _send_while_open(self) -> None:
+        with suppress(StreamClosed):  # the events say why
+            await self._send()
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
