@@ -69,6 +69,7 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and type
 bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/results/
 	@$(RUN)/python -m bench
 	@$(RUN)/python -m bench.overhead
+	@$(RUN)/python -m bench.watch
 
 quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
 	@$(RUN)/python -m quality segmentation

@@ -10,6 +10,15 @@ local log, ids, tenant, trimmed, began, open = unpack(KEYS)
 local incarnation, member, age_ms, most, tenant_most = unpack(ARGV, 1, 5)
 local from_start, anew, tenant_from = ARGV[6] ~= '0', ARGV[6] == '2', tonumber(ARGV[7])
 
+-- What is published on a log's channel: the id before, then of each event its id and its fields' values, each with
+-- its length before it.
+local news = {[log] = {}, [tenant] = {}}
+local function tell(channel, ...)
+  for _, part in ipairs({...}) do
+    table.insert(news[channel], struct.pack('>I4', #part))
+    table.insert(news[channel], part)
+  end
+end
 local function number(id) return tonumber(string.match(id, '%-(%d+)$')) end
 local function is_last(marks) return string.find(marks, 'l', 1, true) ~= nil end
 
@@ -30,6 +39,9 @@ if newest and is_last(newest[2][2]) then
   end
 end
 
+local before = redis.call('XREVRANGE', tenant, '+', '-', 'COUNT', 1)[1]
+tell(log, '0-' .. last)
+tell(tenant, before and before[1] or '0-0')
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local ended = false
@@ -39,13 +51,16 @@ for i = 8, #ARGV, 4 do
   if sequence > last then
     local id = ARGV[i] .. '-' .. ARGV[i + 1]
     redis.call('XADD', log, id, 'm', ARGV[i + 2], 'd', ARGV[i + 3])
+    tell(log, id, ARGV[i + 2], ARGV[i + 3])
     last = sequence
     if sequence >= tenant_from then
       if redis.call('EXISTS', tenant, began) == 0 then
         redis.call('SET', began, string.format('%.0f', now_ms - 1))
       end
-      redis.call('XADD', tenant, '*', 'm', ARGV[i + 2], 'd', ARGV[i + 3], 'i', incarnation, 'p', id,
-        'b', redis.call('GET', began))
+      local mark = redis.call('GET', began)
+      local at = redis.call('XADD', tenant, '*', 'm', ARGV[i + 2], 'd', ARGV[i + 3], 'i', incarnation, 'p', id,
+        'b', mark)
+      tell(tenant, at, ARGV[i + 2], ARGV[i + 3], incarnation, id, mark)
     end
   end
 end
@@ -62,6 +77,6 @@ redis.call('ZADD', ids, 0, incarnation)
 if ended then redis.call('SREM', open, member) else redis.call('SADD', open, member) end
 for _, key in ipairs({log, ids, tenant, open}) do redis.call('PEXPIRE', key, age_ms) end
 for _, key in ipairs({trimmed, began}) do redis.call('PEXPIRE', key, 25 * age_ms) end
-redis.call('PUBLISH', log, anew and 'changed' or '')
-redis.call('PUBLISH', tenant, '')
+redis.call('PUBLISH', log, anew and '' or table.concat(news[log]))
+redis.call('PUBLISH', tenant, table.concat(news[tenant]))
 return {'ok', last}

@@ -113,8 +113,10 @@ class RedisBus:
             raise BusAway from None
         return count
 
-    def _purged(self, message: bytes) -> None:
+    def _purged(self, message: bytes | None) -> None:
         """Some process was asked to forget a session."""
+        if message is None:
+            return
         tenant, _, session_id = message.decode().partition(":")
         for log in self._logs:
             if (log.subject.tenant, log.subject.session_id) == (tenant, session_id):

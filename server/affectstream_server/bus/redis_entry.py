@@ -42,3 +42,17 @@ def placed_of(subject: Subject, row: tuple[bytes, Mapping[bytes, bytes]]) -> Pla
         began=int(fields.get(b"b", 0)),
         **named,
     )
+
+
+def news_of(subject: Subject, message: bytes) -> tuple[Position, list[Placed]]:
+    """What publish.lua tells of a log: the position before, and the events."""
+    parts, at = [], 0
+    while at < len(message):
+        length = int.from_bytes(message[at : at + 4])
+        parts.append(message[at + 4 : at + 4 + length])
+        at += 4 + length
+    names = (b"m", b"d", b"i", b"p", b"b") if subject.is_tenant else (b"m", b"d")
+    step = len(names) + 1
+    rows = [parts[start : start + step] for start in range(1, len(parts), step)]
+    placed = [placed_of(subject, (row[0], dict(zip(names, row[1:], strict=True)))) for row in rows]
+    return position_of(parts[0]), placed

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from affectstream_server.bus.entry import Bounds, Entry, FallenOut, Placed, Position, Subject
+from affectstream_server.bus.entry import Bounds, Entry, FallenOut, Placed, Position, Subject, now_ms
 from affectstream_server.bus.redis_entry import id_of, marks_of, placed_of, position_of
 from affectstream_server.bus.redis_keys import Keys, member
 from affectstream_server.settings_bus import BusSettings
@@ -117,8 +117,11 @@ class Store:
         return found
 
     async def trim(self, floors: Sequence[tuple[Subject, Position]]) -> None:
-        """Forget what stands at or before these places."""
+        """Forget what stands at or before these places, and what is too old in their tenants' logs."""
         pipe = self.redis.pipeline(transaction=False)
+        for tenant in {subject.tenant for subject, _ in floors}:
+            oldest = f"{now_ms() - self._age_ms}-0"
+            pipe.xtrim(self.keys.log(Subject(tenant)), minid=oldest, approximate=False)
         for subject, (epoch, sequence) in floors:
             pipe.xtrim(self.keys.log(subject), minid=id_of((epoch, sequence + 1)), approximate=False)
         await pipe.execute()
@@ -134,7 +137,7 @@ class Store:
             )
         else:
             await self.redis.xtrim(log, maxlen=0, approximate=False)
-        await self.redis.publish(log, b"changed")
+        await self.redis.publish(log, b"")
         return count
 
     async def remove(self, tenant: str, incarnations: set[bytes], *, only_values: bool) -> None:
@@ -151,7 +154,7 @@ class Store:
             if gone:
                 await self.redis.xdel(log, *gone)
             after = f"({id_of(found[-1][0])}"
-        await self.redis.publish(log, b"changed")
+        await self.redis.publish(log, b"")
 
     # -- read --------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from affectstream_server.bus.entry import BusAway, Placed, Position, Subject
+from affectstream_server.bus.redis_entry import news_of
 from affectstream_server.bus.redis_store import AWAY, Store
 
 _KEPT: Final = 256
@@ -28,15 +29,37 @@ class Tail:
         self._fetching: asyncio.Task[None] | None = None
         self.followers: set[Follower] = set()
 
-    def wake(self, message: bytes = b"") -> None:
-        """There may be news. A message says that what was read has changed."""
-        if message:
+    def wake(self, message: bytes | None = None) -> None:
+        """There is news: what the message says. None: there may be some. Empty: what was read has changed."""
+        if message == b"":
             self._version += 1
             self._begin = None
             self._kept.clear()
-        self._stale = True
+        if not message or not self._take(*news_of(self._subject, message)):
+            self._stale = True
         for follower in self.followers:
             follower.wake()
+
+    def _take(self, before: Position, placed: list[Placed]) -> bool:
+        """Add news that follows what is known; False: it does not."""
+        if self._begin is None or self._fetching is not None or self._stale:
+            return False
+        if not placed or placed[-1][0] <= self._end:
+            return True
+        if self._subject.is_tenant:
+            follows = before == self._end
+        else:
+            follows = placed[0][1].sequence == self._end[1] + 1
+        if follows:
+            self._append(placed)
+        return follows
+
+    def _append(self, placed: list[Placed]) -> None:
+        self._kept += placed
+        if placed:
+            self._end = placed[-1][0]
+        while len(self._kept) > _KEPT:
+            self._begin, _ = self._kept.popleft()
 
     async def read(self, after: Position, most: int) -> Sequence[Placed]:
         """See `affectstream_server.bus.bus.Follower.read`."""
@@ -68,12 +91,8 @@ class Tail:
             self._fetching = None
         if version != self._version:
             return
-        self._kept += placed
-        if placed:
-            self._end = placed[-1][0]
+        self._append(placed)
         self._stale = self._stale or len(placed) == most
-        while len(self._kept) > _KEPT:
-            self._begin, _ = self._kept.popleft()
 
     async def _read(self, after: Position, most: int) -> list[Placed]:
         try:

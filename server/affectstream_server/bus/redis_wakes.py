@@ -18,11 +18,11 @@ _SILENT_S: Final = 5.0
 """A connection on which nothing came for this long is asked for a sign of life."""
 _AWAY_S: Final = 0.2
 
-Told = Callable[[bytes], None]
+Told = Callable[[bytes | None], None]
 
 
 class Wakes:
-    """``told`` of a channel is called with each message; with b"" when there may have been one."""
+    """``told`` of a channel is called with each message; with None when there may have been some."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -85,7 +85,7 @@ class Wakes:
                 with suppress(*AWAY):
                     await pubsub.aclose()
             for told in tuple(self._told.values()):
-                told(b"")
+                told(None)
             await asyncio.sleep(_AWAY_S)
 
     async def _listen(self, pubsub: PubSub) -> None:
@@ -105,4 +105,4 @@ class Wakes:
             if message["type"] == "message":
                 told(message["data"])
             elif message["type"] == "subscribe":
-                told(b"")
+                told(None)

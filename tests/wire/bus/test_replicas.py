@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from functools import partial
 from operator import eq
@@ -76,6 +77,23 @@ async def test_limits_of_retention_hold_at_redis(shared: Shared, redis: RedisSer
                 assert watch.events == kept[: len(watch.events)]
     for key in redis.cli("--scan").split():
         assert 0 < int(redis.cli("PTTL", key)) <= 25 * 3_600_000, f"{key} goes by itself"
+
+
+async def test_what_is_too_old_is_gone_from_redis_while_the_session_goes_on(
+    shared: Shared, redis: RedisServer
+) -> None:
+    async with (
+        running_server(shared(retention_s=2)) as a,
+        calling(a.address, config(session_id="call")) as call,
+        watching(a.address, of_tenant(start=EARLIEST)) as everything,
+    ):
+        await call.send(frames(DATA, 0, 5 * SECOND))
+        await everything.until(finals)
+        logs = [key for key in redis.cli("--scan").split() if ":log:" in key or ":tenant:" in key]
+        assert len(logs) == 2
+        async with asyncio.timeout(10):
+            while any(redis.cli("XLEN", key).strip() != "0" for key in logs):
+                await asyncio.sleep(0.1)
 
 
 async def test_an_id_that_is_used_again_is_another_session(shared: Shared) -> None:
