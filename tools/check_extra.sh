@@ -23,7 +23,7 @@ esac
 
 "$work/bin/affectstream" info
 case $name in
-  server | triton)
+  server | triton | redis)
     "$work/bin/python" tools/check_light.py
     "$work/bin/affectstream" serve --check >/dev/null
     ;;

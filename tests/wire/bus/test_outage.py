@@ -128,3 +128,24 @@ async def retained_soon(address: str, session_id: str, count: int) -> None:
                 if await watch.to_the_end() is grpc.StatusCode.OK and len(watch.events) == count:
                     return
             await asyncio.sleep(0.05)
+
+
+async def test_a_password_opens_redis_and_shows_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guarded = RedisServer(tmp_path / "guarded", password="hunter2")  # noqa: S106 - planted
+    guarded.start()
+    try:
+        async with running_server({"bus": {"url": guarded.url}}) as server:
+            events = await stream_talk(server.address, TALK[:SECOND], session_id="call")
+            await retained_soon(server.address, "call", len(events))
+        with caplog.at_level(logging.DEBUG):
+            wrong = guarded.url.replace("hunter2", "hunter3")
+            async with running_server({"bus": {"url": wrong, "timeout_ms": 200}}) as server:
+                assert finals(await stream_talk(server.address, TALK, session_id="call"))
+                error = await refused(server.address, of_tenant())
+        assert error_info(error).reason == "BUS_AWAY"
+        assert "AuthenticationError" in caplog.text
+        assert "hunter" not in caplog.text + str(error.details())
+    finally:
+        guarded.kill()
