@@ -213,6 +213,8 @@ class Segmenter:
             self._cut_speech_end = min(self._speech_end, block_start)
         if length + BLOCK_SAMPLES <= self._rules.max_utterance:
             return _NONE
+        if self._speech == self._cut_speech:  # silence follows the cut: nothing to go on with
+            return (self._end(self.position, Trigger.MAX_DURATION),)
         cut = self._cut_at
         ended = Ended(
             audio_start=self._start,
