@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from affectstream import contract
 from affectstream_models.errors import ModelsError
+from affectstream_models.exported import forget_origin
 from affectstream_models.meralion import PRODUCT_DTYPES, MeralionSer, Precision
 from affectstream_models.meralion_card import NAME, VERSION, card_sha256
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION, MeralionOutput
@@ -153,6 +154,7 @@ def _trace(model: MeralionSer, options: ExportOptions) -> onnx_ir.Model:
         raise ExportError(
             "torch.onnx.export returned nothing; this needs torch ≥ 2.9 and its dynamo exporter"
         )
+    forget_origin(program.model)
     return program.model
 
 

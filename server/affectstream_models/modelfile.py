@@ -28,6 +28,7 @@ from affectstream.contract import (
 from affectstream_models.card import CARD_FILE, MODEL_FILE, Card
 from affectstream_models.embedded import EmbeddedModel
 from affectstream_models.errors import ModelsError
+from affectstream_models.exported import forget_origin
 from affectstream_models.files import write_atomically
 
 OPSET = 18
@@ -56,6 +57,7 @@ def export(model: EmbeddedModel) -> onnx.ModelProto:
         )
     if program is None:
         raise ModelsError("this torch does not export programs; 2.9 or newer does")
+    forget_origin(program.model)
     proto: onnx.ModelProto = program.model_proto
     return proto
 

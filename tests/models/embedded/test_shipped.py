@@ -51,6 +51,11 @@ def test_metadata_says_what_the_contract_asks(shipped: Model) -> None:
     assert value["calibrated"] == "true"
 
 
+def test_the_file_does_not_tell_where_it_was_made() -> None:
+    held = (SHIPPED / MODEL_FILE).read_bytes()
+    assert not [mark for mark in (b"stack_trace", b"/affectstream_models/", b"site-packages") if mark in held]
+
+
 def test_card_is_the_one_that_the_model_names(shipped: Model) -> None:
     said = shipped.session.get_modelmeta().custom_metadata_map
     card = read_card(SHIPPED)

@@ -65,6 +65,11 @@ def test_fp16_graph_is_near_the_float32_one(exported: Exported, talk: Samples) -
     assert 0 < np.abs(exact[0] - rounded[0]).max() < 0.02
 
 
+def test_the_file_does_not_tell_where_it_was_made(exported: Exported) -> None:
+    held = exported("fp16").read_bytes()
+    assert not [mark for mark in (b"stack_trace", b"/affectstream_models/", b"site-packages") if mark in held]
+
+
 def test_metadata_is_the_contracts(exported: Exported) -> None:
     said = {item.key: item.value for item in onnx.load(exported("fp16")).metadata_props}
     assert {contract.METADATA_PREFIX + key for key in contract.METADATA_KEYS} <= set(said)
