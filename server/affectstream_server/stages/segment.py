@@ -213,8 +213,6 @@ class Segmenter:
             self._cut_speech_end = min(self._speech_end, block_start)
         if length + BLOCK_SAMPLES <= self._rules.max_utterance:
             return _NONE
-        if self._speech == self._cut_speech:  # silence follows the cut: nothing to go on with
-            return (self._end(self.position, Trigger.MAX_DURATION),)
         cut = self._cut_at
         ended = Ended(
             audio_start=self._start,
@@ -226,5 +224,6 @@ class Segmenter:
         )
         self._floor = self._onset = cut
         self._speech -= self._cut_speech
-        self._speech_end = max(self._speech_end, cut)
+        # Where only silence follows, the rest is a block of it: no utterance is without samples.
+        self._speech_end = max(self._speech_end, cut + BLOCK_SAMPLES)
         return (ended, self._open(cut, continues=True))

@@ -70,13 +70,16 @@ def test_the_maximum_length_cuts_at_the_least_speech_like_block_of_the_last_two_
     assert goes_on.continues
 
 
-def test_nothing_goes_on_after_a_cut_that_only_silence_follows() -> None:
+def test_what_goes_on_after_a_cut_has_samples_though_only_silence_follows() -> None:
     segmenter = fixed(max_utterance_ms=1_000, min_speech_ms=0, pre_roll_ms=0, post_roll_ms=0, hangover_ms=900)
-    started, ended = push(segmenter, [0.9] * 16 + [0.0] * 20)
-    assert isinstance(started, Started)
+    _, cut, goes_on, ended = push(segmenter, [0.9] * 16 + [0.0] * 60)
+    assert isinstance(cut, Ended)
+    assert isinstance(goes_on, Started)
     assert isinstance(ended, Ended)
-    assert (ended.audio_end, ended.trigger) == (16 * BLOCK_SAMPLES, Trigger.MAX_DURATION)
-    assert ended.speech_samples == 16 * BLOCK_SAMPLES
+    assert cut.trigger is Trigger.MAX_DURATION
+    assert goes_on.audio_start == ended.audio_start == cut.audio_end
+    assert ended.audio_end == ended.audio_start + BLOCK_SAMPLES
+    assert ended.speech_samples == 0
 
 
 def test_a_cut_counts_speech_on_its_own_side() -> None:
