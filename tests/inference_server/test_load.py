@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.stages.decode import Samples
 from tests.inference_server.conftest import Bench
 from tests.support.triton import clip, one_final_each, scorer_of, serving
 from tests.support.wire import END, Request, chunks, config, stub
@@ -65,15 +66,17 @@ async def test_utterances_of_different_lengths_share_batches(
     async with serving(bench.triton.address, triton={"canary_s": 60.0}) as server:
         scorer = scorer_of(server)
 
-        async def end(number: int, after_s: float, length_ms: int) -> None:
+        async def end(number: int, after_s: float, audio: Samples) -> None:
             await asyncio.sleep(after_s)
-            await scorer.score(f"u{number}", clip(length_ms), 10.0)
+            await scorer.score(f"u{number}", audio, 10.0)
 
         before = bench.triton.metrics("affect_embedded")
         for _ in range(3):
-            lengths_ms = rng.sample(range(400, 12_000), 64)
+            clips = [
+                clip(length_ms) for length_ms in rng.sample(range(400, 12_000), 64)
+            ]  # before their 20 ms
             await asyncio.gather(
-                *(end(number, rng.uniform(0, 0.020), length) for number, length in enumerate(lengths_ms))
+                *(end(number, rng.uniform(0, 0.020), audio) for number, audio in enumerate(clips))
             )
         after = bench.triton.metrics("affect_embedded")
     assert after["nv_inference_count"] - before["nv_inference_count"] == 3 * 64
