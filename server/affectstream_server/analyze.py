@@ -162,6 +162,8 @@ def read_request(request: pb.AnalyzeUtteranceRequest, settings: Settings, names:
             raise InvalidRequest(f"outputs.{name}", getattr(outputs, name), "unset: there is one event")
     if outputs.cues:
         raise NotServed("outputs.cues", "cues", instead="leave it false")
+    if outputs.saliency:
+        raise NotServed("outputs.saliency", "saliency", instead="leave it false")
     audio = read_format(request.audio, "audio")
     if audio.encoding == "OPUS_PACKETS":
         raise NotServed("audio.encoding", "OPUS_PACKETS", instead="send the packets in Ogg, as OGG_OPUS")

@@ -203,9 +203,10 @@ async def test_broken_request_is_refused_by_field_value_and_limit(server_address
     "asked",
     [
         request(outputs=pb.OutputConfig(cues=True)),
+        request(outputs=pb.OutputConfig(saliency=True)),
         request(audio=form(pb.AUDIO_ENCODING_OPUS_PACKETS, 48_000)),
     ],
-    ids=["cues", "packets without bounds"],
+    ids=["cues", "saliency", "packets without bounds"],
 )
 async def test_what_is_not_served_is_refused(server_address: str, asked: pb.AnalyzeUtteranceRequest) -> None:
     error = await refusal(server_address, asked)

@@ -143,6 +143,8 @@ class Outputs:
     cues: bool = False
     progress_interval_ms: int | None = None
     """`Progress` at this interval of audio, 100..60000; None: the server's default."""
+    saliency: bool = False
+    """The spans of the utterance that weighed most."""
 
     def to_proto(self) -> pb.OutputConfig:
         """The same as a message; what is None stays unset."""
@@ -151,6 +153,7 @@ class Outputs:
             embedding=self.embedding,
             cues=self.cues,
             progress_interval_ms=self.progress_interval_ms,
+            saliency=self.saliency,
         )
 
     @classmethod
@@ -165,6 +168,7 @@ class Outputs:
             progress_interval_ms=message.progress_interval_ms
             if message.HasField("progress_interval_ms")
             else None,
+            saliency=message.saliency,
         )
 
 

@@ -144,6 +144,8 @@ class Feature(IntEnum):
     CONSENT_WITHDRAWAL = 19
     SUMMARY = 20
     FLUSH = 21
+    SALIENCY = 22
+    USER_OUTPUTS = 23
 
 
 E = TypeVar("E", bound=IntEnum)

@@ -323,6 +323,8 @@ def _range_of(metadata: list[object]) -> tuple[float, float, bool]:
 def _check_outputs(outputs: pb.OutputConfig) -> None:
     if outputs.cues:
         raise NotServed("config.outputs.cues", "cues", instead="leave it false")
+    if outputs.saliency:
+        raise NotServed("config.outputs.saliency", "saliency", instead="leave it false")
     for name, low, high in (("progress_interval_ms", 100, 60_000), ("provisional_interval_ms", 250, 10_000)):
         value = getattr(outputs, name)
         if outputs.HasField(name) and not low <= value <= high:  # type: ignore[arg-type] # both are its fields

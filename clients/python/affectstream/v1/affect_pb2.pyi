@@ -398,6 +398,8 @@ class _FeatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Feature.Value
     FEATURE_CONSENT_WITHDRAWAL: _Feature.ValueType  # 19
     FEATURE_SUMMARY: _Feature.ValueType  # 20
     FEATURE_FLUSH: _Feature.ValueType  # 21
+    FEATURE_SALIENCY: _Feature.ValueType  # 22
+    FEATURE_USER_OUTPUTS: _Feature.ValueType  # 23
 
 class Feature(_Feature, metaclass=_FeatureEnumTypeWrapper):
     """What can be served and is on."""
@@ -424,6 +426,8 @@ FEATURE_AUDIO_OFFSETS: Feature.ValueType  # 18
 FEATURE_CONSENT_WITHDRAWAL: Feature.ValueType  # 19
 FEATURE_SUMMARY: Feature.ValueType  # 20
 FEATURE_FLUSH: Feature.ValueType  # 21
+FEATURE_SALIENCY: Feature.ValueType  # 22
+FEATURE_USER_OUTPUTS: Feature.ValueType  # 23
 Global___Feature: _TypeAlias = Feature  # noqa: Y015
 
 class _WatchStart:
@@ -632,6 +636,7 @@ class OutputConfig(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     CUES_FIELD_NUMBER: _builtins.int
     PROGRESS_INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    SALIENCY_FIELD_NUMBER: _builtins.int
     provisional_interval_ms: _builtins.int
     """Provisional events of a long utterance at this interval of audio, 250..10000; unset: none."""
     embedding: _builtins.bool
@@ -640,6 +645,8 @@ class OutputConfig(_message.Message):
     """Send acoustic cues in final events."""
     progress_interval_ms: _builtins.int
     """`progress` at this interval of audio, 100..60000; unset: the server's default."""
+    saliency: _builtins.bool
+    """Send the spans of the utterance that weighed most in final events."""
     def __init__(
         self,
         *,
@@ -647,10 +654,11 @@ class OutputConfig(_message.Message):
         embedding: _builtins.bool = ...,
         cues: _builtins.bool = ...,
         progress_interval_ms: _builtins.int | None = ...,
+        saliency: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress_interval_ms", b"_progress_interval_ms", "_provisional_interval_ms", b"_provisional_interval_ms", "progress_interval_ms", b"progress_interval_ms", "provisional_interval_ms", b"provisional_interval_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_interval_ms", b"_progress_interval_ms", "_provisional_interval_ms", b"_provisional_interval_ms", "cues", b"cues", "embedding", b"embedding", "progress_interval_ms", b"progress_interval_ms", "provisional_interval_ms", b"provisional_interval_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_progress_interval_ms", b"_progress_interval_ms", "_provisional_interval_ms", b"_provisional_interval_ms", "cues", b"cues", "embedding", b"embedding", "progress_interval_ms", b"progress_interval_ms", "provisional_interval_ms", b"provisional_interval_ms", "saliency", b"saliency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__progress_interval_ms: _TypeAlias = _typing.Literal["progress_interval_ms"]  # noqa: Y015
     _WhichOneofArgType__progress_interval_ms: _TypeAlias = _typing.Literal["_progress_interval_ms", b"_progress_interval_ms"]  # noqa: Y015
@@ -1774,6 +1782,7 @@ class AudioQuality(_message.Message):
     CLIPPED_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     BARGE_IN_FIELD_NUMBER: _builtins.int
+    CLIPPED_RATIO_FIELD_NUMBER: _builtins.int
     speech_ratio: _builtins.float
     """Speech over the whole utterance, 0..1."""
     snr_db: _builtins.float
@@ -1784,6 +1793,8 @@ class AudioQuality(_message.Message):
     """Cut at the maximum length."""
     barge_in: _builtins.bool
     """The agent's voice was playing when it began."""
+    clipped_ratio: _builtins.float
+    """Share of the samples at full scale or beyond, 0..1."""
     @_builtins.property
     def speech_duration(self) -> _duration_pb2.Duration:
         """Speech within the utterance."""
@@ -1797,15 +1808,20 @@ class AudioQuality(_message.Message):
         clipped: _builtins.bool = ...,
         truncated: _builtins.bool = ...,
         barge_in: _builtins.bool = ...,
+        clipped_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db", "_speech_ratio", b"_speech_ratio", "snr_db", b"snr_db", "speech_duration", b"speech_duration", "speech_ratio", b"speech_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clipped_ratio", b"_clipped_ratio", "_snr_db", b"_snr_db", "_speech_ratio", b"_speech_ratio", "clipped_ratio", b"clipped_ratio", "snr_db", b"snr_db", "speech_duration", b"speech_duration", "speech_ratio", b"speech_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db", "_speech_ratio", b"_speech_ratio", "barge_in", b"barge_in", "clipped", b"clipped", "snr_db", b"snr_db", "speech_duration", b"speech_duration", "speech_ratio", b"speech_ratio", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clipped_ratio", b"_clipped_ratio", "_snr_db", b"_snr_db", "_speech_ratio", b"_speech_ratio", "barge_in", b"barge_in", "clipped", b"clipped", "clipped_ratio", b"clipped_ratio", "snr_db", b"snr_db", "speech_duration", b"speech_duration", "speech_ratio", b"speech_ratio", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__clipped_ratio: _TypeAlias = _typing.Literal["clipped_ratio"]  # noqa: Y015
+    _WhichOneofArgType__clipped_ratio: _TypeAlias = _typing.Literal["_clipped_ratio", b"_clipped_ratio"]  # noqa: Y015
     _WhichOneofReturnType__snr_db: _TypeAlias = _typing.Literal["snr_db"]  # noqa: Y015
     _WhichOneofArgType__snr_db: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db"]  # noqa: Y015
     _WhichOneofReturnType__speech_ratio: _TypeAlias = _typing.Literal["speech_ratio"]  # noqa: Y015
     _WhichOneofArgType__speech_ratio: _TypeAlias = _typing.Literal["_speech_ratio", b"_speech_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clipped_ratio) -> _WhichOneofReturnType__clipped_ratio | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__snr_db) -> _WhichOneofReturnType__snr_db | None: ...
     @_typing.overload
@@ -1825,6 +1841,9 @@ class BaselineChange(_message.Message):
     AROUSAL_FIELD_NUMBER: _builtins.int
     DOMINANCE_FIELD_NUMBER: _builtins.int
     UTTERANCES_FIELD_NUMBER: _builtins.int
+    VALENCE_STEP_FIELD_NUMBER: _builtins.int
+    AROUSAL_STEP_FIELD_NUMBER: _builtins.int
+    DOMINANCE_STEP_FIELD_NUMBER: _builtins.int
     valence: _builtins.float
     """Unset: the model gives none, or the baseline is too short."""
     arousal: _builtins.float
@@ -1833,6 +1852,14 @@ class BaselineChange(_message.Message):
     """Unset: the model gives none, or the baseline is too short."""
     utterances: _builtins.int
     """Utterances in the baseline so far."""
+    valence_step: _builtins.float
+    """Level minus the level of the speaker's utterance before this, -1..1. Unset: the model gives none, or
+    nothing was scored before.
+    """
+    arousal_step: _builtins.float
+    """As valence_step."""
+    dominance_step: _builtins.float
+    """As valence_step."""
     def __init__(
         self,
         *,
@@ -1840,23 +1867,38 @@ class BaselineChange(_message.Message):
         arousal: _builtins.float | None = ...,
         dominance: _builtins.float | None = ...,
         utterances: _builtins.int = ...,
+        valence_step: _builtins.float | None = ...,
+        arousal_step: _builtins.float | None = ...,
+        dominance_step: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_arousal", b"_arousal", "_dominance", b"_dominance", "_valence", b"_valence", "arousal", b"arousal", "dominance", b"dominance", "valence", b"valence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_arousal", b"_arousal", "_arousal_step", b"_arousal_step", "_dominance", b"_dominance", "_dominance_step", b"_dominance_step", "_valence", b"_valence", "_valence_step", b"_valence_step", "arousal", b"arousal", "arousal_step", b"arousal_step", "dominance", b"dominance", "dominance_step", b"dominance_step", "valence", b"valence", "valence_step", b"valence_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arousal", b"_arousal", "_dominance", b"_dominance", "_valence", b"_valence", "arousal", b"arousal", "dominance", b"dominance", "utterances", b"utterances", "valence", b"valence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_arousal", b"_arousal", "_arousal_step", b"_arousal_step", "_dominance", b"_dominance", "_dominance_step", b"_dominance_step", "_valence", b"_valence", "_valence_step", b"_valence_step", "arousal", b"arousal", "arousal_step", b"arousal_step", "dominance", b"dominance", "dominance_step", b"dominance_step", "utterances", b"utterances", "valence", b"valence", "valence_step", b"valence_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__arousal: _TypeAlias = _typing.Literal["arousal"]  # noqa: Y015
     _WhichOneofArgType__arousal: _TypeAlias = _typing.Literal["_arousal", b"_arousal"]  # noqa: Y015
+    _WhichOneofReturnType__arousal_step: _TypeAlias = _typing.Literal["arousal_step"]  # noqa: Y015
+    _WhichOneofArgType__arousal_step: _TypeAlias = _typing.Literal["_arousal_step", b"_arousal_step"]  # noqa: Y015
     _WhichOneofReturnType__dominance: _TypeAlias = _typing.Literal["dominance"]  # noqa: Y015
     _WhichOneofArgType__dominance: _TypeAlias = _typing.Literal["_dominance", b"_dominance"]  # noqa: Y015
+    _WhichOneofReturnType__dominance_step: _TypeAlias = _typing.Literal["dominance_step"]  # noqa: Y015
+    _WhichOneofArgType__dominance_step: _TypeAlias = _typing.Literal["_dominance_step", b"_dominance_step"]  # noqa: Y015
     _WhichOneofReturnType__valence: _TypeAlias = _typing.Literal["valence"]  # noqa: Y015
     _WhichOneofArgType__valence: _TypeAlias = _typing.Literal["_valence", b"_valence"]  # noqa: Y015
+    _WhichOneofReturnType__valence_step: _TypeAlias = _typing.Literal["valence_step"]  # noqa: Y015
+    _WhichOneofArgType__valence_step: _TypeAlias = _typing.Literal["_valence_step", b"_valence_step"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__arousal) -> _WhichOneofReturnType__arousal | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__arousal_step) -> _WhichOneofReturnType__arousal_step | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dominance) -> _WhichOneofReturnType__dominance | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dominance_step) -> _WhichOneofReturnType__dominance_step | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__valence) -> _WhichOneofReturnType__valence | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__valence_step) -> _WhichOneofReturnType__valence_step | None: ...
 
 Global___BaselineChange: _TypeAlias = BaselineChange  # noqa: Y015
 
@@ -1868,8 +1910,14 @@ class Guidance(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     STYLE_TAGS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """One sentence that is safe to put into a prompt."""
+    rule: _builtins.str
+    """Name of the policy's rule that spoke."""
+    language_code: _builtins.str
+    """BCP 47 tag of the language of `text`."""
     @_builtins.property
     def style_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Such as "calm", "brief", "acknowledge"."""
@@ -1879,10 +1927,12 @@ class Guidance(_message.Message):
         *,
         text: _builtins.str = ...,
         style_tags: _abc.Iterable[_builtins.str] | None = ...,
+        rule: _builtins.str = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["style_tags", b"style_tags", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_code", b"language_code", "rule", b"rule", "style_tags", b"style_tags", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1898,6 +1948,9 @@ class Cue(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     Z_SCORE_FIELD_NUMBER: _builtins.int
+    SALIENT_VALUE_FIELD_NUMBER: _builtins.int
+    OTHER_VALUE_FIELD_NUMBER: _builtins.int
+    SALIENT_Z_SCORE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Such as "pitch_median", "energy_mean", "speaking_rate"."""
     value: _builtins.float
@@ -1905,7 +1958,13 @@ class Cue(_message.Message):
     unit: _builtins.str
     """Such as "Hz", "dB", "1/s"."""
     z_score: _builtins.float
-    """Against the speaker's baseline, in standard deviations."""
+    """Against the speaker's baseline, in standard deviations. Unset while the baseline is too short."""
+    salient_value: _builtins.float
+    """Inside the salient spans, in the unit. Unset: no such spans, or too little to measure there."""
+    other_value: _builtins.float
+    """Outside of them, in the unit."""
+    salient_z_score: _builtins.float
+    """`salient_value` against the speaker's baseline, in standard deviations."""
     def __init__(
         self,
         *,
@@ -1913,13 +1972,29 @@ class Cue(_message.Message):
         value: _builtins.float = ...,
         unit: _builtins.str = ...,
         z_score: _builtins.float | None = ...,
+        salient_value: _builtins.float | None = ...,
+        other_value: _builtins.float | None = ...,
+        salient_z_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_z_score", b"_z_score", "z_score", b"z_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_other_value", b"_other_value", "_salient_value", b"_salient_value", "_salient_z_score", b"_salient_z_score", "_z_score", b"_z_score", "other_value", b"other_value", "salient_value", b"salient_value", "salient_z_score", b"salient_z_score", "z_score", b"z_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_z_score", b"_z_score", "name", b"name", "unit", b"unit", "value", b"value", "z_score", b"z_score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_other_value", b"_other_value", "_salient_value", b"_salient_value", "_salient_z_score", b"_salient_z_score", "_z_score", b"_z_score", "name", b"name", "other_value", b"other_value", "salient_value", b"salient_value", "salient_z_score", b"salient_z_score", "unit", b"unit", "value", b"value", "z_score", b"z_score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__other_value: _TypeAlias = _typing.Literal["other_value"]  # noqa: Y015
+    _WhichOneofArgType__other_value: _TypeAlias = _typing.Literal["_other_value", b"_other_value"]  # noqa: Y015
+    _WhichOneofReturnType__salient_value: _TypeAlias = _typing.Literal["salient_value"]  # noqa: Y015
+    _WhichOneofArgType__salient_value: _TypeAlias = _typing.Literal["_salient_value", b"_salient_value"]  # noqa: Y015
+    _WhichOneofReturnType__salient_z_score: _TypeAlias = _typing.Literal["salient_z_score"]  # noqa: Y015
+    _WhichOneofArgType__salient_z_score: _TypeAlias = _typing.Literal["_salient_z_score", b"_salient_z_score"]  # noqa: Y015
     _WhichOneofReturnType__z_score: _TypeAlias = _typing.Literal["z_score"]  # noqa: Y015
     _WhichOneofArgType__z_score: _TypeAlias = _typing.Literal["_z_score", b"_z_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__other_value) -> _WhichOneofReturnType__other_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__salient_value) -> _WhichOneofReturnType__salient_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__salient_z_score) -> _WhichOneofReturnType__salient_z_score | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__z_score) -> _WhichOneofReturnType__z_score | None: ...
 
 Global___Cue: _TypeAlias = Cue  # noqa: Y015
@@ -1957,6 +2032,40 @@ class SalientSpan(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SalientSpan: _TypeAlias = SalientSpan  # noqa: Y015
+
+@_typing.final
+class UserOutput(_message.Message):
+    """An answer that a user taught the server, beside the model's own: a probe on the embedding. It is as good as
+    the clips it was taught with.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    TOP_LABEL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As the user named it; GetServerInfo lists it."""
+    top_label: _builtins.str
+    """Label of the largest probability."""
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]:
+        """Every label of it in order; they sum to 1."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        scores: _abc.Iterable[Global___EmotionScore] | None = ...,
+        top_label: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "scores", b"scores", "top_label", b"top_label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserOutput: _TypeAlias = UserOutput  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -2118,6 +2227,8 @@ class AffectEvent(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     STATUS_DETAIL_FIELD_NUMBER: _builtins.int
     TEXT_FUSED_FIELD_NUMBER: _builtins.int
+    TEXT_WEIGHT_FIELD_NUMBER: _builtins.int
+    USER_OUTPUTS_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
     """As in speech_started."""
     turn_id: _builtins.str
@@ -2137,7 +2248,9 @@ class AffectEvent(_message.Message):
     status_detail: _builtins.str
     """A plain sentence where status is not OK: why, and what helps."""
     text_fused: _builtins.bool
-    """Transcripts were weighed in."""
+    """Transcripts were weighed in: `emotions` and what follows from them are of voice and words together."""
+    text_weight: _builtins.float
+    """Weight that the words had against the voice, 0..1. Set with text_fused."""
     @_builtins.property
     def audio_start(self) -> _duration_pb2.Duration:
         """The scored samples are exactly [audio_start, audio_end)."""
@@ -2190,6 +2303,10 @@ class AffectEvent(_message.Message):
     def timing(self) -> Global___Timing:
         """Where the time went."""
 
+    @_builtins.property
+    def user_outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserOutput]:
+        """Outputs of a user's own, only where the server has such. Empty where there are no values."""
+
     def __init__(
         self,
         *,
@@ -2216,12 +2333,16 @@ class AffectEvent(_message.Message):
         traceparent: _builtins.str = ...,
         status_detail: _builtins.str = ...,
         text_fused: _builtins.bool = ...,
+        text_weight: _builtins.float | None = ...,
+        user_outputs: _abc.Iterable[Global___UserOutput] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "dimensions", b"dimensions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "timing", b"timing", "uncertainty", b"uncertainty"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight", "audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "dimensions", b"dimensions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "text_weight", b"text_weight", "timing", b"timing", "uncertainty", b"uncertainty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "continues_utterance_id", b"continues_utterance_id", "cues", b"cues", "dimensions", b"dimensions", "embedding", b"embedding", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "saliency", b"saliency", "stage", b"stage", "status", b"status", "status_detail", b"status_detail", "text_fused", b"text_fused", "timing", b"timing", "top_label", b"top_label", "traceparent", b"traceparent", "trigger", b"trigger", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "utterance_id", b"utterance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight", "audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "continues_utterance_id", b"continues_utterance_id", "cues", b"cues", "dimensions", b"dimensions", "embedding", b"embedding", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "saliency", b"saliency", "stage", b"stage", "status", b"status", "status_detail", b"status_detail", "text_fused", b"text_fused", "text_weight", b"text_weight", "timing", b"timing", "top_label", b"top_label", "traceparent", b"traceparent", "trigger", b"trigger", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "user_outputs", b"user_outputs", "utterance_id", b"utterance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__text_weight: _TypeAlias = _typing.Literal["text_weight"]  # noqa: Y015
+    _WhichOneofArgType__text_weight: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text_weight) -> _WhichOneofReturnType__text_weight | None: ...
 
 Global___AffectEvent: _TypeAlias = AffectEvent  # noqa: Y015
 
@@ -2435,6 +2556,82 @@ class StateShare(_message.Message):
 Global___StateShare: _TypeAlias = StateShare  # noqa: Y015
 
 @_typing.final
+class TrajectoryPoint(_message.Message):
+    """One scored utterance on the way of the session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UTTERANCE_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    AUDIO_END_FIELD_NUMBER: _builtins.int
+    TOP_LABEL_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    utterance_id: _builtins.str
+    """As in AffectEvent."""
+    channel: _builtins.int
+    """Whose."""
+    top_label: _builtins.str
+    """As in AffectEvent."""
+    @_builtins.property
+    def audio_end(self) -> _duration_pb2.Duration:
+        """Its end on the session's timeline."""
+
+    @_builtins.property
+    def dimensions(self) -> Global___Dimensions:
+        """As in AffectEvent."""
+
+    def __init__(
+        self,
+        *,
+        utterance_id: _builtins.str = ...,
+        channel: _builtins.int = ...,
+        audio_end: _duration_pb2.Duration | None = ...,
+        top_label: _builtins.str = ...,
+        dimensions: Global___Dimensions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "dimensions", b"dimensions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "channel", b"channel", "dimensions", b"dimensions", "top_label", b"top_label", "utterance_id", b"utterance_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrajectoryPoint: _TypeAlias = TrajectoryPoint  # noqa: Y015
+
+@_typing.final
+class Peak(_message.Message):
+    """Where a dimension was highest or lowest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    HIGHEST_FIELD_NUMBER: _builtins.int
+    UTTERANCE_ID_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.str
+    """valence, arousal or dominance."""
+    highest: _builtins.bool
+    """Highest of the session, else lowest."""
+    utterance_id: _builtins.str
+    """As in AffectEvent."""
+    value: _builtins.float
+    """The level, 0..1."""
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.str = ...,
+        highest: _builtins.bool = ...,
+        utterance_id: _builtins.str = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimension", b"dimension", "highest", b"highest", "utterance_id", b"utterance_id", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Peak: _TypeAlias = Peak  # noqa: Y015
+
+@_typing.final
 class SessionSummary(_message.Message):
     """The session in short, before session_closed."""
 
@@ -2471,6 +2668,8 @@ class SessionSummary(_message.Message):
     EMPTY_CHUNKS_FIELD_NUMBER: _builtins.int
     SPECULATIONS_USED_FIELD_NUMBER: _builtins.int
     SPECULATIONS_DROPPED_FIELD_NUMBER: _builtins.int
+    TRAJECTORY_FIELD_NUMBER: _builtins.int
+    PEAKS_FIELD_NUMBER: _builtins.int
     utterances: _builtins.int
     """Utterances declared, and those with a final of each status."""
     peak_utterance_id: _builtins.str
@@ -2503,6 +2702,14 @@ class SessionSummary(_message.Message):
     def mean_dimensions(self) -> Global___Dimensions:
         """Means over the scored utterances, weighted by duration."""
 
+    @_builtins.property
+    def trajectory(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrajectoryPoint]:
+        """Finals with status OK in order, at most 200: where there are more, every second, every fourth and so on."""
+
+    @_builtins.property
+    def peaks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Peak]:
+        """Highest and lowest of each dimension the model gives, over finals with status OK."""
+
     def __init__(
         self,
         *,
@@ -2517,10 +2724,12 @@ class SessionSummary(_message.Message):
         empty_chunks: _builtins.int = ...,
         speculations_used: _builtins.int = ...,
         speculations_dropped: _builtins.int = ...,
+        trajectory: _abc.Iterable[Global___TrajectoryPoint] | None = ...,
+        peaks: _abc.Iterable[Global___Peak] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "mean_dimensions", b"mean_dimensions", "speech_duration", b"speech_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "empty_chunks", b"empty_chunks", "finals_by_status", b"finals_by_status", "mean_dimensions", b"mean_dimensions", "peak_utterance_id", b"peak_utterance_id", "speculations_dropped", b"speculations_dropped", "speculations_used", b"speculations_used", "speech_duration", b"speech_duration", "states", b"states", "utterances", b"utterances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share", "abstained_share", b"abstained_share", "audio_duration", b"audio_duration", "empty_chunks", b"empty_chunks", "finals_by_status", b"finals_by_status", "mean_dimensions", b"mean_dimensions", "peak_utterance_id", b"peak_utterance_id", "peaks", b"peaks", "speculations_dropped", b"speculations_dropped", "speculations_used", b"speculations_used", "speech_duration", b"speech_duration", "states", b"states", "trajectory", b"trajectory", "utterances", b"utterances"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__abstained_share: _TypeAlias = _typing.Literal["abstained_share"]  # noqa: Y015
     _WhichOneofArgType__abstained_share: _TypeAlias = _typing.Literal["_abstained_share", b"_abstained_share"]  # noqa: Y015
@@ -2669,6 +2878,48 @@ class Limits(_message.Message):
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
+class UserOutputInfo(_message.Message):
+    """An output that a user taught the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    CLIPS_FIELD_NUMBER: _builtins.int
+    CROSS_VALIDATED_UAR_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in UserOutput."""
+    clips: _builtins.int
+    """Clips it was taught with."""
+    cross_validated_uar: _builtins.float
+    """Mean recall over its labels in cross-validation on those clips, 0..1."""
+    digest: _builtins.str
+    """SHA-256 of its file, hexadecimal."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the order of UserOutput.scores."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        clips: _builtins.int = ...,
+        cross_validated_uar: _builtins.float | None = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cross_validated_uar", b"_cross_validated_uar", "cross_validated_uar", b"cross_validated_uar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cross_validated_uar", b"_cross_validated_uar", "clips", b"clips", "cross_validated_uar", b"cross_validated_uar", "digest", b"digest", "labels", b"labels", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cross_validated_uar: _TypeAlias = _typing.Literal["cross_validated_uar"]  # noqa: Y015
+    _WhichOneofArgType__cross_validated_uar: _TypeAlias = _typing.Literal["_cross_validated_uar", b"_cross_validated_uar"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cross_validated_uar) -> _WhichOneofReturnType__cross_validated_uar | None: ...
+
+Global___UserOutputInfo: _TypeAlias = UserOutputInfo  # noqa: Y015
+
+@_typing.final
 class GetServerInfoResponse(_message.Message):
     """What this server is."""
 
@@ -2687,6 +2938,7 @@ class GetServerInfoResponse(_message.Message):
     TRANSPARENCY_NOTICE_FIELD_NUMBER: _builtins.int
     CONSENT_REQUIRED_FIELD_NUMBER: _builtins.int
     REFUSED_ROLES_FIELD_NUMBER: _builtins.int
+    USER_OUTPUTS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The server's version, semantic."""
     min_sample_rate_hz: _builtins.int
@@ -2727,6 +2979,10 @@ class GetServerInfoResponse(_message.Message):
     def refused_roles(self) -> _containers.RepeatedScalarFieldContainer[Global___SubjectRole.ValueType]:
         """Roles refused on analysed channels."""
 
+    @_builtins.property
+    def user_outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserOutputInfo]:
+        """Outputs of users' own."""
+
     def __init__(
         self,
         *,
@@ -2743,10 +2999,11 @@ class GetServerInfoResponse(_message.Message):
         transparency_notice: _builtins.str = ...,
         consent_required: _builtins.bool = ...,
         refused_roles: _abc.Iterable[Global___SubjectRole.ValueType] | None = ...,
+        user_outputs: _abc.Iterable[Global___UserOutputInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_endpointing", b"default_endpointing", "default_outputs", b"default_outputs", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_required", b"consent_required", "default_endpointing", b"default_endpointing", "default_outputs", b"default_outputs", "encodings", b"encodings", "features", b"features", "limits", b"limits", "max_channels", b"max_channels", "max_sample_rate_hz", b"max_sample_rate_hz", "min_sample_rate_hz", b"min_sample_rate_hz", "models", b"models", "refused_roles", b"refused_roles", "transparency_notice", b"transparency_notice", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_required", b"consent_required", "default_endpointing", b"default_endpointing", "default_outputs", b"default_outputs", "encodings", b"encodings", "features", b"features", "limits", b"limits", "max_channels", b"max_channels", "max_sample_rate_hz", b"max_sample_rate_hz", "min_sample_rate_hz", b"min_sample_rate_hz", "models", b"models", "refused_roles", b"refused_roles", "transparency_notice", b"transparency_notice", "user_outputs", b"user_outputs", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
