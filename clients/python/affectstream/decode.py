@@ -115,7 +115,10 @@ def _uncertainty(message: Any) -> values.Uncertainty | None:
 def _guidance(message: Any) -> values.Guidance | None:
     if not message.HasField("guidance"):
         return None
-    return values.Guidance(text=message.guidance.text, style_tags=tuple(message.guidance.style_tags))
+    part: pb.Guidance = message.guidance
+    return values.Guidance(
+        text=part.text, style_tags=tuple(part.style_tags), rule=part.rule, language_code=part.language_code
+    )
 
 
 def _quality(part: pb.AudioQuality) -> values.Quality:
@@ -126,6 +129,7 @@ def _quality(part: pb.AudioQuality) -> values.Quality:
         clipped=part.clipped,
         truncated=part.truncated,
         barge_in=part.barge_in,
+        clipped_ratio=_number(part, "clipped_ratio"),
     )
 
 
@@ -135,6 +139,9 @@ def _change(part: pb.BaselineChange) -> values.BaselineChange:
         arousal=_number(part, "arousal"),
         dominance=_number(part, "dominance"),
         utterances=part.utterances,
+        valence_step=_number(part, "valence_step"),
+        arousal_step=_number(part, "arousal_step"),
+        dominance_step=_number(part, "dominance_step"),
     )
 
 
@@ -165,6 +172,7 @@ def _session_started(m: pb.SessionStarted, envelope: _Envelope) -> events.Sessio
         model=_model(m),
         resume_token=m.resume_token,
         labels=dict(m.labels),
+        guidance_policy=m.guidance_policy,
     )
 
 
@@ -293,6 +301,25 @@ def _session_summary(m: pb.SessionSummary, envelope: _Envelope) -> events.Sessio
         empty_chunks=m.empty_chunks,
         speculations_used=m.speculations_used,
         speculations_dropped=m.speculations_dropped,
+        trajectory=tuple(
+            values.TrajectoryPoint(
+                utterance_id=point.utterance_id,
+                channel=point.channel,
+                audio_end=_time(point.audio_end),
+                top_label=point.top_label,
+                dimensions=_dimensions(point.dimensions),
+            )
+            for point in m.trajectory
+        ),
+        peaks=tuple(
+            values.Peak(
+                dimension=peak.dimension,
+                highest=peak.highest,
+                utterance_id=peak.utterance_id,
+                value=peak.value,
+            )
+            for peak in m.peaks
+        ),
     )
 
 

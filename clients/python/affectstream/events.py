@@ -23,10 +23,12 @@ from affectstream.values import (
     EmotionScore,
     Guidance,
     ModelInfo,
+    Peak,
     Quality,
     SalientSpan,
     StateShare,
     Timing,
+    TrajectoryPoint,
     Uncertainty,
 )
 
@@ -70,6 +72,8 @@ class SessionStarted(Event):
     resume_token: bytes = field(repr=False)
     """Secret: whoever holds it can continue the session. Empty where resuming is not served."""
     labels: Mapping[str, str]
+    guidance_policy: str = ""
+    """Name of the policy that gives events their guidance; empty: they carry none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +233,10 @@ class SessionSummary(Event):
     """Finals whose score was begun before the endpoint."""
     speculations_dropped: int
     """Scores begun before an endpoint that did not come, because speech went on."""
+    trajectory: tuple[TrajectoryPoint, ...] = ()
+    """Finals with status OK in order, at most 200: where there are more, every second, fourth and so on."""
+    peaks: tuple[Peak, ...] = ()
+    """Highest and lowest of each dimension that the model gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,17 +90,25 @@ class Quality:
     truncated: bool
     """Cut at the maximum length."""
     barge_in: bool
+    clipped_ratio: float | None = None
+    """Share of the samples at full scale or beyond, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineChange:
-    """Against this speaker's running baseline, in standard deviations."""
+    """Against this speaker's running baseline, in standard deviations; and since their utterance before."""
 
     valence: float | None
     arousal: float | None
     dominance: float | None
     utterances: int
     """Utterances in the baseline so far."""
+    valence_step: float | None = None
+    """Level minus that of the speaker's utterance before this, -1..1; None: nothing was scored before."""
+    arousal_step: float | None = None
+    """As `valence_step`."""
+    dominance_step: float | None = None
+    """As `valence_step`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +118,10 @@ class Guidance:
     text: str
     """One sentence that is safe to put into a prompt."""
     style_tags: tuple[str, ...]
+    rule: str = ""
+    """Name of the policy's rule that spoke."""
+    language_code: str = ""
+    """BCP 47 tag of the language of `text`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,3 +196,26 @@ class StateShare:
     label: str
     speech: AudioTime | None
     utterances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryPoint:
+    """One scored utterance on the way of a session."""
+
+    utterance_id: str
+    channel: int
+    audio_end: AudioTime
+    top_label: str
+    dimensions: Dimensions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """Where a dimension was highest or lowest."""
+
+    dimension: str
+    highest: bool
+    """Of the session; else lowest."""
+    utterance_id: str
+    value: float
+    """The level, 0..1."""

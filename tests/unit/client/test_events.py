@@ -14,6 +14,7 @@ from affectstream import events
 from affectstream.decode import decode
 from affectstream.enums import AffectStatus, AudioEncoding, Stage, Trigger
 from affectstream.v1 import affect_pb2 as pb
+from affectstream.values import BaselineChange, Guidance
 
 KINDS = [field.name for field in pb.SessionEvent.DESCRIPTOR.oneofs_by_name["event"].fields]
 
@@ -162,3 +163,27 @@ def test_a_trigger_is_named() -> None:
     assert isinstance(decoded, events.SpeechEnded)
     assert decoded.trigger is Trigger.AUDIO_STALLED
     assert decoded.decidable_at is None
+
+
+def test_what_is_relative_to_the_speaker_and_the_policy_is_read() -> None:
+    change = pb.BaselineChange(arousal=2.5, arousal_step=0.0, utterances=7)
+    guidance = pb.Guidance(text="Be brief.", style_tags=["brief"], rule="r", language_code="de")
+    quality = pb.AudioQuality(clipped_ratio=0.0)
+    decoded = affect(pb.AffectEvent(change=change, guidance=guidance, quality=quality))
+    assert decoded.change == BaselineChange(
+        valence=None, arousal=2.5, dominance=None, utterances=7, arousal_step=0.0
+    )
+    assert decoded.guidance == Guidance(text="Be brief.", style_tags=("brief",), rule="r", language_code="de")
+    assert decoded.quality is not None
+    assert decoded.quality.clipped_ratio == 0.0
+
+
+def test_a_summary_has_its_way_and_its_peaks() -> None:
+    point = pb.TrajectoryPoint(utterance_id="u", channel=1, top_label="sad", audio_end=Duration(seconds=2))
+    point.dimensions.arousal = 0.25
+    peak = pb.Peak(dimension="arousal", highest=True, utterance_id="u", value=0.25)
+    decoded = decode(pb.SessionEvent(session_summary=pb.SessionSummary(trajectory=[point], peaks=[peak])))
+    assert isinstance(decoded, events.SessionSummary)
+    (at,) = decoded.trajectory
+    assert (at.utterance_id, at.channel, at.audio_end.seconds, at.dimensions.arousal) == ("u", 1, 2.0, 0.25)
+    assert [(p.dimension, p.highest, p.value) for p in decoded.peaks] == [("arousal", True, 0.25)]

@@ -1432,6 +1432,7 @@ class SessionStarted(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     RESUME_WINDOW_FIELD_NUMBER: _builtins.int
+    GUIDANCE_POLICY_FIELD_NUMBER: _builtins.int
     resumed: _builtins.bool
     """It continues an earlier stream's session."""
     session_epoch: _builtins.int
@@ -1446,6 +1447,8 @@ class SessionStarted(_message.Message):
     """Secret: whoever holds it can continue the session. A new one comes with each stream, and once it was
     used those before are refused. Empty where the session is not resumable. Never sent to watchers.
     """
+    guidance_policy: _builtins.str
+    """Name of the policy that gives events their guidance. Empty: they carry none."""
     @_builtins.property
     def time_origin(self) -> _timestamp_pb2.Timestamp:
         """The server's clock at position 0 of the timeline."""
@@ -1499,10 +1502,11 @@ class SessionStarted(_message.Message):
         resume_token: _builtins.bytes = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         resume_window: _duration_pb2.Duration | None = ...,
+        guidance_policy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "endpointing", b"endpointing", "limits", b"limits", "model", b"model", "outputs", b"outputs", "resume_window", b"resume_window", "time_origin", b"time_origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_until_samples", b"accepted_until_samples", "audio", b"audio", "channels", b"channels", "endpointing", b"endpointing", "labels", b"labels", "limits", b"limits", "model", b"model", "next_sequence", b"next_sequence", "outputs", b"outputs", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_epoch", b"session_epoch", "time_origin", b"time_origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_until_samples", b"accepted_until_samples", "audio", b"audio", "channels", b"channels", "endpointing", b"endpointing", "guidance_policy", b"guidance_policy", "labels", b"labels", "limits", b"limits", "model", b"model", "next_sequence", b"next_sequence", "outputs", b"outputs", "resume_token", b"resume_token", "resume_window", b"resume_window", "resumed", b"resumed", "session_epoch", b"session_epoch", "time_origin", b"time_origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
