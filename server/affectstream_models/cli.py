@@ -28,6 +28,9 @@ class Command:
 
 
 COMMANDS = (
+    Command(
+        "audit", "affectstream_models.audit", "models", "report what a model is swayed by, and whom it fails"
+    ),
     Command("build", "affectstream_models.engine", "models", "compile MERaLiON-SER to a TensorRT engine"),
     Command("calibrate", "affectstream_models.calibrate", "models", "fit a model to your own labelled clips"),
     Command(

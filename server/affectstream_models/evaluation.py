@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from affectstream_models.card import Abstention
-from affectstream_models.conditions import conditions
+from affectstream_models.conditions import Condition, conditions
 from affectstream_models.dataset import Clip, Waveform
 from affectstream_models.judge import Told, judge
 from affectstream_models.predictions import PredictionLog
@@ -39,11 +39,25 @@ def hear(
     predictor: Predictor, material: Material, log_path: Path, advance: Callable[[], None] = lambda: None
 ) -> list[Told]:
     """Every clip under every condition; what the log at `log_path` holds already is not heard again."""
-    depends_on = {"model": predictor.digest, "clips": _digest(material.clips)}
     heard = conditions(material.noises, material.conditions)
+    return hear_under(predictor, material.clips, heard, log_path, advance)
+
+
+def hear_under(
+    predictor: Predictor,
+    clips: Sequence[Clip],
+    heard: Mapping[str, Condition],
+    log_path: Path,
+    advance: Callable[[], None] = lambda: None,
+    *,
+    version: str = "",
+) -> list[Told]:
+    """As `hear`, under conditions by name; another `version` of them begins the log anew."""
+    depends_on = {"model": predictor.digest, "clips": _digest(clips)}
+    depends_on |= {"conditions": version} if version else {}
     told = []
     with PredictionLog(log_path, depends_on) as log:
-        for place, clip in enumerate(material.clips):
+        for place, clip in enumerate(clips):
             waiting = [name for name in heard if (str(clip.path), name) not in log.done]
             waveform = clip.read() if waiting else None
             for name, condition in heard.items():
