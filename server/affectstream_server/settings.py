@@ -55,7 +55,7 @@ class ServerSettings(Section):
         LIMITS.stream_age_ms / 1_000,
         ge=1,
         le=LIMITS.session_ms / 1_000,
-        description="a stream ends after this",
+        description="a stream ends after this; a resumable session goes on in another",
     )
     resume_s: float = Field(
         30.0, ge=0, le=3_600, description="how long a resumable session waits for another stream; 0: none may"
@@ -191,6 +191,8 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
 class LoggingSettings(Section):
+    """What the process says of itself, on stderr; never audio, never an emotion value."""
+
     level: LogLevel = Field("INFO", description="least severity that is written to stderr")
 
 

@@ -26,13 +26,15 @@ class QuotaSettings(Section):
 
 
 class TenantSettings(Section):
-    """Of one tenant, in place of what `quotas` says."""
+    """Of one tenant, in place of what `quotas` says; null: as there."""
 
-    streams: int | None = Field(None, ge=0, le=100_000)
-    analyses: int | None = Field(None, ge=0, le=10_000)
-    audio_rate: float | None = Field(None, ge=0, le=1_000_000)
-    utterances_per_minute: int | None = Field(None, ge=0, le=100_000)
-    weight: float | None = Field(None, ge=0.01, le=100)
+    streams: int | None = Field(None, ge=0, le=100_000, description="streams at once")
+    analyses: int | None = Field(None, ge=0, le=10_000, description="AnalyzeUtterance calls at once")
+    audio_rate: float | None = Field(None, ge=0, le=1_000_000, description="seconds of audio a second")
+    utterances_per_minute: int | None = Field(
+        None, ge=0, le=100_000, description="utterances scored in any minute"
+    )
+    weight: float | None = Field(None, ge=0.01, le=100, description="share of scoring among tenants that wait")
 
 
 def _named(name: str) -> str:

@@ -32,6 +32,7 @@ class Tensor:
     """One tensor of a model: its name, element type and shape without the batch axis."""
 
     name: str
+    """As the model spells it."""
     dtype: str
     """As Triton's protocol spells it: INT16, INT32, FP32."""
     shape: tuple[int, ...]
@@ -73,27 +74,49 @@ class Limits:
     """Bounds that hold on the wire whatever the settings are. All are reported by GetServerInfo."""
 
     metadata_bytes: int = 16 * 1024
+    """Metadata of a call, a token in it."""
     message_bytes: int = 64 * 1024
+    """A message of StreamAffect and of every other call but AnalyzeUtterance."""
     chunk_ms: int = 1_000
+    """Audio in a message."""
     labels: int = 16
+    """Labels of a session."""
     label_bytes: int = 64
+    """Key and value of a label, ids of turns and controls, names of participants."""
     session_id_bytes: int = 64
+    """A caller's own id of a session."""
     transcript_bytes: int = 4 * 1024
+    """Text of a transcript."""
     utterance_ms: int = 30_000
+    """An utterance: a longer one is cut, and the next continues it."""
     session_ms: int = 8 * 3_600_000
+    """Audio of a session, over all its streams."""
     stream_age_ms: int = 3_600_000
+    """A stream; a resumable session goes on in another."""
     unread_audio_ms: int = 2_000
+    """Audio taken from a caller and not heard yet; more stays with the caller."""
     event_queue_bytes: int = 256 * 1024
+    """Events of a stream that wait to be read."""
     slow_reader_ms: int = 5_000
+    """Time in which nothing of what waits is read."""
     replay_bytes: int = 64 * 1024
+    """Events of a resumable session that are kept to be sent again."""
     watchers_per_session: int = 16
+    """Watchers of one session, or of one tenant, at one replica."""
     retention_ms: int = 3_600_000
+    """Events are retained for watchers at most this long."""
     retention_events: int = 1_000
+    """Events of a session that are retained for watchers."""
     analyze_ms: int = 30_000
+    """Audio of AnalyzeUtterance."""
     analyze_bytes: int = 10 * 1024 * 1024
+    """A message of AnalyzeUtterance."""
     min_sample_rate_hz: int = 8_000
+    """Sample rate, at least."""
     max_sample_rate_hz: int = 48_000
+    """Sample rate, at most."""
     max_channels: int = 8
+    """Interleaved channels of the audio."""
 
 
 LIMITS: Final = Limits()

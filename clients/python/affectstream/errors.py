@@ -53,7 +53,7 @@ class AffectStreamError(Exception):
         self.message = message
         """One line that is safe to show."""
         self.reason = reason
-        """Stable name of the cause, upper case, such as ``"SAMPLE_RATE_OUT_OF_RANGE"``; empty: not given."""
+        """Stable name of the cause, upper case, such as ``"BAD_SAMPLE_RATE"``; empty: not given."""
         self.field = field
         """What it is about, such as ``"config.audio.sample_rate_hz"``; empty: nothing single."""
         self.value = value

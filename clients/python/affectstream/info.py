@@ -44,6 +44,7 @@ class ServerInfo:
     consent_required: bool
     refused_roles: tuple[SubjectRole | int, ...]
     proto: pb.GetServerInfoResponse = field(repr=False, compare=False)
+    """The message as it came."""
 
     @classmethod
     def from_proto(cls, m: pb.GetServerInfoResponse) -> ServerInfo:

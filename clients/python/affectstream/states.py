@@ -32,6 +32,7 @@ class Lost:
     end_samples: int
     """Exclusive."""
     seconds: float
+    """The same, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ class AudioLost(LocalEvent):
     """The ring was full before a new call had caught up."""
 
     lost: Lost
+    """What fell out of the ring."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,7 @@ class NewSession(Connected):
     """
 
     previous_session_id: str
+    """The session that was lost."""
     origin_samples: int
     """Position of its first sample as the caller counts: position 0 of its events."""
     origin: AudioTime
@@ -113,6 +116,7 @@ class SessionLost(State):
     """The server has the session no more: it was restarted, drained, or the call was away for too long."""
 
     cause: AffectStreamError
+    """Why the server has it no more."""
     unfinished: tuple[str, ...]
     """Ids of utterances that had begun and get no final event under these ids."""
 

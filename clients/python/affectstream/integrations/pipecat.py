@@ -59,13 +59,10 @@ POST_ROLL_S: Final = 0.1
 
 @dataclass
 class AffectFrame(SystemFrame):
-    """How one utterance was said, pushed downstream as soon as it is known. Interruptions spare it.
-
-    Parameters:
-        event: The final event, also one without values (`event.status`).
-    """
+    """How one utterance was said, pushed downstream as soon as it is known. Interruptions spare it."""
 
     event: AffectEvent = field(repr=False)
+    """The final event, also one without values (`event.status`)."""
 
 
 class AffectProcessor(FrameProcessor):

@@ -105,6 +105,7 @@ class _SubjectRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubjectRo
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUBJECT_ROLE_UNSPECIFIED: _SubjectRole.ValueType  # 0
     SUBJECT_ROLE_CUSTOMER: _SubjectRole.ValueType  # 1
+    """Whoever calls, or is called, from outside."""
     SUBJECT_ROLE_AGENT: _SubjectRole.ValueType  # 2
     """A human agent. In the EU the same person may be an EMPLOYEE."""
     SUBJECT_ROLE_EMPLOYEE: _SubjectRole.ValueType  # 3
@@ -112,12 +113,14 @@ class _SubjectRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubjectRo
     SUBJECT_ROLE_STUDENT: _SubjectRole.ValueType  # 4
     """Refused by default for an analysed channel: Regulation (EU) 2024/1689 Art. 5(1)(f)."""
     SUBJECT_ROLE_OTHER: _SubjectRole.ValueType  # 5
+    """None of these."""
 
 class SubjectRole(_SubjectRole, metaclass=_SubjectRoleEnumTypeWrapper):
     """Who speaks on a channel, as far as the law asks."""
 
 SUBJECT_ROLE_UNSPECIFIED: SubjectRole.ValueType  # 0
 SUBJECT_ROLE_CUSTOMER: SubjectRole.ValueType  # 1
+"""Whoever calls, or is called, from outside."""
 SUBJECT_ROLE_AGENT: SubjectRole.ValueType  # 2
 """A human agent. In the EU the same person may be an EMPLOYEE."""
 SUBJECT_ROLE_EMPLOYEE: SubjectRole.ValueType  # 3
@@ -125,6 +128,7 @@ SUBJECT_ROLE_EMPLOYEE: SubjectRole.ValueType  # 3
 SUBJECT_ROLE_STUDENT: SubjectRole.ValueType  # 4
 """Refused by default for an analysed channel: Regulation (EU) 2024/1689 Art. 5(1)(f)."""
 SUBJECT_ROLE_OTHER: SubjectRole.ValueType  # 5
+"""None of these."""
 Global___SubjectRole: _TypeAlias = SubjectRole  # noqa: Y015
 
 class _EndpointingMode:
@@ -286,6 +290,7 @@ class _AffectStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AffectSt
     DESCRIPTOR: _descriptor.EnumDescriptor
     AFFECT_STATUS_UNSPECIFIED: _AffectStatus.ValueType  # 0
     AFFECT_STATUS_OK: _AffectStatus.ValueType  # 1
+    """Scored, and sure enough to be acted on."""
     AFFECT_STATUS_ABSTAINED: _AffectStatus.ValueType  # 2
     """The model answered and is not sure enough to be acted on."""
     AFFECT_STATUS_INSUFFICIENT_SPEECH: _AffectStatus.ValueType  # 3
@@ -308,6 +313,7 @@ class AffectStatus(_AffectStatus, metaclass=_AffectStatusEnumTypeWrapper):
 
 AFFECT_STATUS_UNSPECIFIED: AffectStatus.ValueType  # 0
 AFFECT_STATUS_OK: AffectStatus.ValueType  # 1
+"""Scored, and sure enough to be acted on."""
 AFFECT_STATUS_ABSTAINED: AffectStatus.ValueType  # 2
 """The model answered and is not sure enough to be acted on."""
 AFFECT_STATUS_INSUFFICIENT_SPEECH: AffectStatus.ValueType  # 3
@@ -378,56 +384,102 @@ class _FeatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Feature.Value
     DESCRIPTOR: _descriptor.EnumDescriptor
     FEATURE_UNSPECIFIED: _Feature.ValueType  # 0
     FEATURE_STREAM: _Feature.ValueType  # 1
+    """StreamAffect."""
     FEATURE_ANALYZE_UTTERANCE: _Feature.ValueType  # 2
+    """AnalyzeUtterance."""
     FEATURE_WATCH: _Feature.ValueType  # 3
+    """WatchAffect and PurgeSession: events are retained."""
     FEATURE_RESUME: _Feature.ValueType  # 4
+    """SessionConfig.resumable: a session may outlive its stream."""
     FEATURE_CALLER_ENDPOINTING: _Feature.ValueType  # 5
+    """EndpointingConfig.mode CALLER and MIXED: the caller may bound utterances."""
     FEATURE_ADAPTIVE_HANGOVER: _Feature.ValueType  # 6
+    """HangoverPolicy ADAPTIVE."""
     FEATURE_PROVISIONAL: _Feature.ValueType  # 7
+    """OutputConfig.provisional_interval_ms: events of utterances that are still open."""
     FEATURE_SPECULATION: _Feature.ValueType  # 8
+    """Scores are begun before the endpoint."""
     FEATURE_TURNS: _Feature.ValueType  # 9
+    """turn_started, turn_ended, and a turn_affect for each turn."""
     FEATURE_AGENT_SPEECH: _Feature.ValueType  # 10
+    """agent_speech_started, agent_speech_ended: the agent's own voice is known."""
     FEATURE_PAUSE: _Feature.ValueType  # 11
+    """audio_paused, audio_resumed."""
     FEATURE_EMBEDDING: _Feature.ValueType  # 12
+    """OutputConfig.embedding, where the model has one."""
     FEATURE_CUES: _Feature.ValueType  # 13
+    """OutputConfig.cues."""
     FEATURE_GUIDANCE: _Feature.ValueType  # 14
+    """AffectEvent.guidance and TurnAffect.guidance."""
     FEATURE_TRANSCRIPT_FUSION: _Feature.ValueType  # 15
+    """transcript: words are weighed in."""
     FEATURE_OPUS: _Feature.ValueType  # 16
+    """AUDIO_ENCODING_OGG_OPUS and AUDIO_ENCODING_OPUS_PACKETS."""
     FEATURE_MULTIPLE_CHANNELS: _Feature.ValueType  # 17
+    """More than one channel, each with utterances of its own."""
     FEATURE_AUDIO_OFFSETS: _Feature.ValueType  # 18
+    """AudioChunk.start_samples."""
     FEATURE_CONSENT_WITHDRAWAL: _Feature.ValueType  # 19
+    """consent_withdrawn."""
     FEATURE_SUMMARY: _Feature.ValueType  # 20
+    """session_summary before session_closed."""
     FEATURE_FLUSH: _Feature.ValueType  # 21
+    """flush_utterance."""
     FEATURE_SALIENCY: _Feature.ValueType  # 22
+    """OutputConfig.saliency."""
     FEATURE_USER_OUTPUTS: _Feature.ValueType  # 23
+    """AffectEvent.user_outputs."""
 
 class Feature(_Feature, metaclass=_FeatureEnumTypeWrapper):
     """What can be served and is on."""
 
 FEATURE_UNSPECIFIED: Feature.ValueType  # 0
 FEATURE_STREAM: Feature.ValueType  # 1
+"""StreamAffect."""
 FEATURE_ANALYZE_UTTERANCE: Feature.ValueType  # 2
+"""AnalyzeUtterance."""
 FEATURE_WATCH: Feature.ValueType  # 3
+"""WatchAffect and PurgeSession: events are retained."""
 FEATURE_RESUME: Feature.ValueType  # 4
+"""SessionConfig.resumable: a session may outlive its stream."""
 FEATURE_CALLER_ENDPOINTING: Feature.ValueType  # 5
+"""EndpointingConfig.mode CALLER and MIXED: the caller may bound utterances."""
 FEATURE_ADAPTIVE_HANGOVER: Feature.ValueType  # 6
+"""HangoverPolicy ADAPTIVE."""
 FEATURE_PROVISIONAL: Feature.ValueType  # 7
+"""OutputConfig.provisional_interval_ms: events of utterances that are still open."""
 FEATURE_SPECULATION: Feature.ValueType  # 8
+"""Scores are begun before the endpoint."""
 FEATURE_TURNS: Feature.ValueType  # 9
+"""turn_started, turn_ended, and a turn_affect for each turn."""
 FEATURE_AGENT_SPEECH: Feature.ValueType  # 10
+"""agent_speech_started, agent_speech_ended: the agent's own voice is known."""
 FEATURE_PAUSE: Feature.ValueType  # 11
+"""audio_paused, audio_resumed."""
 FEATURE_EMBEDDING: Feature.ValueType  # 12
+"""OutputConfig.embedding, where the model has one."""
 FEATURE_CUES: Feature.ValueType  # 13
+"""OutputConfig.cues."""
 FEATURE_GUIDANCE: Feature.ValueType  # 14
+"""AffectEvent.guidance and TurnAffect.guidance."""
 FEATURE_TRANSCRIPT_FUSION: Feature.ValueType  # 15
+"""transcript: words are weighed in."""
 FEATURE_OPUS: Feature.ValueType  # 16
+"""AUDIO_ENCODING_OGG_OPUS and AUDIO_ENCODING_OPUS_PACKETS."""
 FEATURE_MULTIPLE_CHANNELS: Feature.ValueType  # 17
+"""More than one channel, each with utterances of its own."""
 FEATURE_AUDIO_OFFSETS: Feature.ValueType  # 18
+"""AudioChunk.start_samples."""
 FEATURE_CONSENT_WITHDRAWAL: Feature.ValueType  # 19
+"""consent_withdrawn."""
 FEATURE_SUMMARY: Feature.ValueType  # 20
+"""session_summary before session_closed."""
 FEATURE_FLUSH: Feature.ValueType  # 21
+"""flush_utterance."""
 FEATURE_SALIENCY: Feature.ValueType  # 22
+"""OutputConfig.saliency."""
 FEATURE_USER_OUTPUTS: Feature.ValueType  # 23
+"""AffectEvent.user_outputs."""
 Global___Feature: _TypeAlias = Feature  # noqa: Y015
 
 class _WatchStart:
@@ -2444,7 +2496,7 @@ class Warning(_message.Message):
     """Stable, upper case, such as "AUDIO_CLIPPED"."""
     message: _builtins.str
     """A plain sentence. Codes in use: AUDIO_CORRUPT, AUDIO_WHILE_PAUSED, CHANNEL_NOT_ANALYSED,
-    CONTROL_WITHOUT_EFFECT, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, QUOTA_AUDIO_RATE, QUOTA_UTTERANCES,
+    CONTROL_WITHOUT_EFFECT, EVENTS_LOST, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, QUOTA_AUDIO_RATE, QUOTA_UTTERANCES,
     TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE. To watchers alone: BUS_AWAY, events come later; BUS_BACK.
     """
     field: _builtins.str
