@@ -19,7 +19,7 @@ class QuotaSettings(Section):
         0, ge=0, le=1_000_000, description="seconds of audio a second, over the channels of all streams"
     )
     utterances_per_minute: int = Field(0, ge=0, le=100_000, description="utterances scored in any minute")
-    weight: float = Field(1.0, ge=0.01, le=100, description="share of scoring among tenants that wait")
+    weight: float = Field(1.0, ge=0.01, le=100, description="share of scoring where several wait")
     share: float = Field(
         0.8, gt=0, le=1, description="of server.max_streams and max_analyses: the most that one tenant gets"
     )
@@ -34,7 +34,7 @@ class TenantSettings(Section):
     utterances_per_minute: int | None = Field(
         None, ge=0, le=100_000, description="utterances scored in any minute"
     )
-    weight: float | None = Field(None, ge=0.01, le=100, description="share of scoring among tenants that wait")
+    weight: float | None = Field(None, ge=0.01, le=100, description="share of scoring where several wait")
 
 
 def _named(name: str) -> str:
