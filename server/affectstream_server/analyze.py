@@ -124,11 +124,11 @@ class Analyzer:
         check_language(request.language_code, "language_code")
         asked = read_request(request, self._settings, route.names)
         route.choose(request.model, request.language_code)
-        samples, clipped = await asyncio.to_thread(decode_utterance, asked)
+        samples = await asyncio.to_thread(decode_utterance, asked)
         tenant.take_audio(len(samples))
         wait_s = self._real_time.take(_COST * ms_of_samples(len(samples)) / 1_000)
         await asyncio.sleep(min(wait_s, (until - loop.time()) / 2))
-        utterance = _whole(asked.utterance_id, samples, clipped=clipped)
+        utterance = _whole(asked.utterance_id, samples)
         least_ms = self._settings.endpointing.min_utterance_ms
         if ms_of_samples(len(samples)) < least_ms:
             short = TooShort(
@@ -185,8 +185,8 @@ def _read_channel(request: pb.AnalyzeUtteranceRequest, count: int) -> int:
     return request.channel
 
 
-def decode_utterance(asked: Asked) -> tuple[Samples, bool]:
-    """The utterance as int16 ``[n]`` at 16 kHz, and whether it is clipped. Raises `InvalidRequest`.
+def decode_utterance(asked: Asked) -> Samples:
+    """The utterance as int16 ``[n]`` at 16 kHz. Raises `InvalidRequest`.
 
     Takes tens of milliseconds for the longest: not for the event loop.
     """
@@ -202,7 +202,7 @@ def decode_utterance(asked: Asked) -> tuple[Samples, bool]:
     whole = (np.concatenate([samples, rest]) if len(rest) else samples)[:_MAX_SAMPLES]
     if not len(whole):
         raise InvalidRequest("data", "no samples", "the audio of one utterance", reason="NO_AUDIO")
-    return whole, decoder.clipped_samples > 0
+    return whole
 
 
 def _unpacked(asked: Asked) -> bytes:
@@ -239,7 +239,7 @@ def _check_length(size_bytes: int, audio: AudioFormat) -> None:
         )
 
 
-def _whole(utterance_id: str, samples: Samples, *, clipped: bool) -> Utterance:
+def _whole(utterance_id: str, samples: Samples) -> Utterance:
     end = len(samples)
     bounds = Ended(
         audio_start=0,
@@ -255,7 +255,6 @@ def _whole(utterance_id: str, samples: Samples, *, clipped: bool) -> Utterance:
         channel=0,
         bounds=bounds,
         audio=samples,
-        clipped=clipped,
         barge_in=False,
         decision_ms=None,
     )

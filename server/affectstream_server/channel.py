@@ -47,7 +47,6 @@ class Channel:
         self._open_id = ""
         self._continues = ""
         self._barge_in = False
-        self._clipped_before = 0
         self._arrived_at = 0.0
         self._ended = False
         self.agent_speaks = False
@@ -123,7 +122,6 @@ class Channel:
     def change_decoder(self, decoder: Decoder) -> None:
         """What comes next is of another format, and follows what came before."""
         self._buffer.append(self._decoder.finish())
-        self._clipped_before -= self._decoder.clipped_samples
         self._decoder = decoder
 
     def skip_to(self, position: int) -> None:
@@ -187,7 +185,6 @@ class Channel:
         if ended.audio_end > self.heard:  # a block that was filled up with silence reaches beyond
             ended = replace(ended, audio_end=self.heard, speech_end=min(ended.speech_end, self.heard))
         utterance = self._utterance(ended, decision_ms)
-        self._clipped_before = self._decoder.clipped_samples
         self._continues = self._open_id
         self._open_id = ""
         return utterance
@@ -199,7 +196,6 @@ class Channel:
             channel=self.index,
             bounds=ended,
             audio=self._buffer.view(ended.audio_start, min(ended.audio_end, self._buffer.end)).copy(),
-            clipped=self._decoder.clipped_samples > self._clipped_before,
             barge_in=self._barge_in,
             decision_ms=decision_ms,
         )

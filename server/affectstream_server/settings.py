@@ -103,6 +103,10 @@ class DetectionSettings(Section):
     max_batch: int = Field(64, ge=1, le=1_024, description="blocks in one call of the detector")
 
 
+Emotion = Literal["neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"]
+Floor = Annotated[float, Field(ge=0, le=2)]
+
+
 class ScoringSettings(Section):
     """The model that scores utterances."""
 
@@ -128,6 +132,10 @@ class ScoringSettings(Section):
     )
     min_speech_ms: int | None = Field(
         None, ge=0, le=5_000, description="speech below which a score is ABSTAINED; else the model's"
+    )
+    min_probability: dict[Emotion, Floor] = Field(
+        default_factory=dict,
+        description="LABEL → probability below which it is ABSTAINED, above 1: always; else the model's",
     )
 
 

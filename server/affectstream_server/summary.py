@@ -5,8 +5,10 @@ from __future__ import annotations
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.stages.decide import Verdict
+from affectstream_server.stages.polar import add_polar
 from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.timeline import duration
+from affectstream_server.trajectory import Trajectory
 
 
 class Summary:
@@ -19,6 +21,7 @@ class Summary:
         self._scored_samples = 0
         self._speech_samples = 0
         self._peak = (-1.0, "")
+        self._trajectory = Trajectory()
         self.utterances = 0
 
     def add(self, event: pb.AffectEvent, verdict: Verdict) -> None:
@@ -35,6 +38,7 @@ class Summary:
         for name in DIMENSIONS:
             if event.dimensions.HasField(name):
                 self._sums[name] = self._sums.get(name, 0.0) + getattr(event.dimensions, name) * samples
+        self._trajectory.add(verdict.utterance.channel, event)
         if event.dimensions.HasField("arousal"):
             self._peak = max(self._peak, (event.dimensions.arousal, event.utterance_id))
 
@@ -44,6 +48,7 @@ class Summary:
         self._sums.clear()
         self._scored_samples = 0
         self._peak = (-1.0, "")
+        self._trajectory = Trajectory()
 
     def message(self, heard_samples: int, empty_chunks: int, scoring: ScoringQueue) -> pb.SessionSummary:
         """The event. ``heard_samples`` is the length of the session's audio at 16 kHz."""
@@ -65,6 +70,8 @@ class Summary:
         if self._scored_samples:
             for name, total in self._sums.items():
                 setattr(summary.mean_dimensions, name, total / self._scored_samples)
+            add_polar(summary.mean_dimensions)
+        self._trajectory.write(summary)
         if finals:
             summary.abstained_share = self._statuses.get("ABSTAINED", 0) / finals
         return summary

@@ -15,6 +15,7 @@ import numpy as np
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.stages.decide import uncertainty, withhold
+from affectstream_server.stages.polar import add_polar
 from affectstream_server.timeline import duration
 
 _LEAST_WEIGHT = 1e-6
@@ -188,4 +189,7 @@ def _weigh(event: pb.TurnAffect, finals: list[pb.AffectEvent]) -> None:
         if all(final.dimensions.HasField(name) for final in finals):
             values = np.array([getattr(final.dimensions, name) for final in finals])
             setattr(event.dimensions, name, float(np.clip(weights @ values, 0.0, 1.0)))
-    event.uncertainty.CopyFrom(uncertainty(shares, calibrated=finals[0].uncertainty.calibrated))
+    add_polar(event.dimensions)
+    # The mean of distributions that are calibrated is not: it is less sure than it may be.
+    calibrated = len(finals) == 1 and finals[0].uncertainty.calibrated
+    event.uncertainty.CopyFrom(uncertainty(shares, calibrated=calibrated))

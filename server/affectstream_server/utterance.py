@@ -17,7 +17,6 @@ class Utterance:
     channel: int
     bounds: Ended
     audio: Samples
-    clipped: bool
     barge_in: bool
     """The agent was speaking when it began."""
     decision_ms: float | None

@@ -11,6 +11,7 @@ from affectstream_server.errors import LimitReached, ServiceError
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.stages.abstain import doubt
+from affectstream_server.stages.baseline import Baselines
 from affectstream_server.stages.decide import ConsentWithheld, OverQuota, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.score import ScoringQueue
@@ -48,6 +49,7 @@ class Voice:
         self._quota = quota
         quota.warn = self.warn
         self._summary = Summary()
+        self._baselines = Baselines()
         self._closed = False
         self.turns = Turns(lambda label, probability: not doubt(scorer.model, label, probability))
         self.scoring = ScoringQueue(
@@ -115,6 +117,7 @@ class Voice:
         self.consent_withdrawn = True
         self._events.withhold()
         self._summary.withhold()
+        self._baselines.clear()
         self.turns.withhold()
 
     def is_scored(self, bounds: Ended) -> bool:
@@ -165,6 +168,7 @@ class Voice:
             embedding=self.embedding,
             turn_id=self.turns.turn_of(utterance.utterance_id),
         )
+        self._baselines.compare(utterance.channel, event)
         self._summary.add(event, verdict)
         self.turns.add(event)
         self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))

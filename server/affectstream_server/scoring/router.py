@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from affectstream_server.errors import Unavailable
 from affectstream_server.scoring.embedded import BUNDLED, EmbeddedScorer, ModelRejected
@@ -42,8 +43,8 @@ class Router:
         self._close = close
         asked = scoring or ScoringSettings()
         signal = {"min_snr_db": asked.min_snr_db, "min_speech_ms": asked.min_speech_ms}
-        self.overrides = {name: value for name, value in signal.items() if value is not None}
-        """Of `ModelInfo`, whichever model answers."""
+        self._overrides: dict[str, Any] = {name: v for name, v in signal.items() if v is not None}
+        self._floors: dict[str, float] = {str(label): least for label, least in asked.min_probability.items()}
 
     @property
     def trouble(self) -> str:
@@ -59,6 +60,12 @@ class Router:
     def names(self) -> tuple[str, ...]:
         """What a stream may ask for: names of settings and of the models themselves."""
         return tuple(dict.fromkeys((*self.scorers, *(model.name for model in self.models))))
+
+    def judged(self, model: ModelInfo) -> ModelInfo:
+        """The model as settings have it acted on, whichever it is."""
+        if not (self._overrides or self._floors):
+            return model
+        return replace(model, **self._overrides, abstain_below={**model.abstain_below, **self._floors})
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin to watch the models; ``changed`` is told of every change."""
@@ -106,7 +113,7 @@ class Route:
 
     @property
     def model(self) -> ModelInfo:
-        return self._scorer.model
+        return self._router.judged(self._scorer.model)
 
     def choose(self, model: str, language: str) -> None:
         """Score by this model, or the one for this language; an unknown name changes nothing.
@@ -123,8 +130,8 @@ class Route:
         self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
     ) -> Score:
         score = await self._scorer.score(utterance_id, audio, timeout_s, ticket)
-        overrides = self._router.overrides
-        return replace(score, model=replace(score.model, **overrides)) if overrides else score  # type: ignore[arg-type]
+        judged = self._router.judged(score.model)
+        return score if judged is score.model else replace(score, model=judged)
 
     async def close(self) -> None:
         """Nothing to do: the router closes the models."""

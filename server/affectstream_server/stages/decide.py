@@ -18,7 +18,8 @@ from affectstream_server.scoring.scorer import (
     ScoringError,
 )
 from affectstream_server.stages.abstain import standing
-from affectstream_server.stages.quality import snr_db
+from affectstream_server.stages.polar import add_polar
+from affectstream_server.stages.quality import clipped_ratio, snr_db
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import duration, ms_of_samples
 from affectstream_server.utterance import Utterance
@@ -65,6 +66,7 @@ def affect_event(
     """The event of an utterance: its final one, or a ``provisional`` one with that trigger."""
     utterance = verdict.utterance
     bounds = utterance.bounds
+    clipped = clipped_ratio(utterance.audio)
     event = pb.AffectEvent(
         utterance_id=utterance.utterance_id,
         turn_id=turn_id,
@@ -76,7 +78,8 @@ def affect_event(
         quality=pb.AudioQuality(
             speech_duration=duration(bounds.speech_samples),
             speech_ratio=min(1.0, bounds.speech_samples / max(1, bounds.audio_end - bounds.audio_start)),
-            clipped=utterance.clipped,
+            clipped=clipped > 0,
+            clipped_ratio=clipped,
             truncated=bounds.trigger is Trigger.MAX_DURATION,
             barge_in=utterance.barge_in,
         ),
@@ -102,6 +105,8 @@ def affect_event(
             speech_samples=bounds.speech_samples,
         )
         event.status_detail = "; ".join(filter(None, (detail, verdict.score.detail)))
+        if event.status == pb.AFFECT_STATUS_LOW_SNR:  # the card vouches for nothing in so much noise
+            event.uncertainty.calibrated = False
     elif verdict.failure is not None:
         event.status = _FAILURES.get(type(verdict.failure), pb.AFFECT_STATUS_MODEL_ERROR)
         event.status_detail = str(verdict.failure)
@@ -117,6 +122,7 @@ def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
     event.top_label = model.labels[int(np.argmax(probabilities))]
     for name, value in zip(model.dimensions, score.dimensions.tolist(), strict=True):
         setattr(event.dimensions, name, value)
+    add_polar(event.dimensions)
     event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated))
     event.timing.compute_ms = score.compute_ms
     if embedding:
@@ -141,6 +147,7 @@ def withhold(event: pb.AffectEvent) -> None:
         "top_label",
         "dimensions",
         "uncertainty",
+        "change",
         "guidance",
         "cues",
         "saliency",

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from affectstream.contract import LIMITS, SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import InvalidRequest
+from affectstream_server.stages.quality import FULL_SCALE
 
 Encoding = Literal["LINEAR16", "FLOAT32", "MULAW", "ALAW", "OGG_OPUS", "OPUS_PACKETS"]
 Samples = NDArray[np.int16]
 
 OPUS_RATE_HZ: Final = 48_000
 """What Opus is unpacked at, whatever rate is declared."""
-FULL_SCALE: Final = 32_767
 _SCALE: Final = np.float32(32_768)
 
 
@@ -92,8 +92,6 @@ class Decoder:
         self._limit_ms = limit_ms
         self._channel = channel
         self._resampler = _resampler(self._format)
-        self.clipped_samples = 0
-        """Samples at full scale or beyond, so far."""
 
     def decode(self, data: bytes) -> Samples:
         """Decode one chunk of whole frames: int16 ``[n]``. Raises `InvalidRequest`."""
@@ -140,8 +138,6 @@ class Decoder:
         else:
             scaled = np.rint(samples * _SCALE)
             result = np.clip(scaled, -_SCALE, FULL_SCALE).astype(np.int16)
-        if result.size and (result.max() >= FULL_SCALE or result.min() <= -FULL_SCALE):
-            self.clipped_samples += int(np.count_nonzero(np.abs(result.astype(np.int32)) >= FULL_SCALE))
         return result
 
 

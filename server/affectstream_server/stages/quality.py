@@ -1,17 +1,20 @@
-"""Quality: how far an utterance's speech stands above its background, from its own samples alone."""
+"""Quality: how far an utterance's speech stands above its background, and how much of it is clipped."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from affectstream_server.stages.decode import Samples
 from affectstream_server.timeline import samples_of_ms
+
+if TYPE_CHECKING:
+    from affectstream_server.stages.decode import Samples
 
 LEAST_SNR_DB: Final = -20.0
 """What is reported where no speech stands out at all."""
 
+FULL_SCALE: Final = 32_767
 _FRAME: Final = samples_of_ms(20)
 _LEAST_FRAMES: Final = 10
 _QUIETEST: Final = 0.1
@@ -20,6 +23,13 @@ _FLUCTUATION: Final = 1.25
 """Mean power of noise over that of its quietest frames; from rain, engines and made noise in known speech."""
 _SILENT_POWER: Final = 0.1
 """In squared steps of 16-bit audio: keeps digital silence finite."""
+
+
+def clipped_ratio(audio: Samples) -> float:
+    """Share of the samples at full scale or beyond, 0..1; audio is int16 ``[n]``."""
+    if not audio.size or (audio.max() < FULL_SCALE and audio.min() > -FULL_SCALE):
+        return 0.0
+    return float(np.count_nonzero((audio >= FULL_SCALE) | (audio <= -FULL_SCALE)) / audio.size)
 
 
 def snr_db(audio: Samples) -> float | None:

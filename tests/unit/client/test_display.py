@@ -13,12 +13,14 @@ import pytest
 from google.protobuf.json_format import Parse
 from rich.console import Console
 
-from affectstream.commands.display import JsonLines, PlainLines, clock, notes
+from affectstream.commands.clock import clock
+from affectstream.commands.display import JsonLines, PlainLines, notes
 from affectstream.commands.live import LiveTable
 from affectstream.commands.playback import Heard
+from affectstream.commands.recap import recap
 from affectstream.commands.summary import summary
 from affectstream.errors import ServerUnavailable
-from affectstream.events import AffectEvent
+from affectstream.events import AffectEvent, SessionSummary
 from affectstream.states import (
     AudioLost,
     LocalEvent,
@@ -294,3 +296,56 @@ def test_the_picture_colours_an_utterance_by_its_emotion(tmp_path: Path) -> None
         return int(np.all(np.abs(rgb - (0xD5, 0x5E, 0x00)) < 3, axis=-1).sum())
 
     assert orange(pb.AFFECT_STATUS_OK) > 10 * max(orange(ABSTAINED), 1)
+
+
+def summed_up(points: int = 3, dimensions: bool = True) -> Heard:
+    message = pb.SessionSummary(utterances=points + 1, finals_by_status={"OK": points, "ABSTAINED": 1})
+    message.abstained_share = 1 / (points + 1)
+    message.audio_duration.FromMilliseconds(63_000)
+    for label, seconds in (("neutral", 2), ("angry", 8)):
+        message.states.add(label=label, utterances=2).speech_duration.seconds = seconds
+    for number in range(points if dimensions else 0):
+        point = message.trajectory.add(utterance_id=f"u{number}")
+        point.audio_end.seconds = 60 + number
+        point.dimensions.arousal = number / max(1, points - 1)
+    if dimensions:
+        message.peaks.add(dimension="arousal", highest=True, utterance_id=f"u{points - 1}", value=1.0)
+        message.peaks.add(dimension="arousal", highest=False, utterance_id="thinned-out", value=0.0)
+    return heard(pb.SessionEvent(session_summary=message))
+
+
+def test_a_recap_says_how_the_session_went() -> None:
+    event = summed_up().event
+    assert isinstance(event, SessionSummary)
+    assert recap(event) == [
+        "4 utterances in 1:03.0 of audio: ABSTAINED 1, OK 3; 25% abstained",
+        "  emotions   angry 8.0 s (2), neutral 2.0 s (2)",
+        "  arousal    ▁▅█  lowest 0.00 at thinned-out, highest 1.00 at 1:02",
+    ]
+    bare = summed_up(dimensions=False).event
+    assert isinstance(bare, SessionSummary)
+    assert "arousal" not in "".join(recap(bare))
+    many = summed_up(200).event
+    assert isinstance(many, SessionSummary)
+    assert len(recap(many)[-1]) < 120, "a terminal's width"
+
+
+def test_every_view_ends_with_it() -> None:
+    out = io.StringIO()
+    PlainLines(out).heard(summed_up())
+    assert "highest 1.00 at 1:02" in out.getvalue()
+    assert "highest 1.00 at 1:02" in live_text([started(), final(1, 2), summed_up(), closed()])
+    event = summed_up().event
+    assert isinstance(event, SessionSummary)
+    assert "highest 1.00 at 1:02" in summary([final(1, 2)], 65.0, event)
+
+
+def test_what_is_unlike_the_speaker_and_the_tone_are_shown() -> None:
+    message = pb.SessionEvent.FromString(final(1, 2, arousal=0.83).event.proto.SerializeToString())
+    message.affect.change.arousal = 2.13
+    message.affect.guidance.rule = "upset"
+    out = io.StringIO()
+    PlainLines(out).heard(heard(message))
+    assert "arousal 0.83 +2.1 sd" in out.getvalue()
+    assert "tone upset" in out.getvalue()
+    assert "0.83 +2.1 sd" in live_text([started(), heard(message)])

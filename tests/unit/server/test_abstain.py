@@ -87,3 +87,18 @@ def test_a_card_that_cannot_be_read_is_refused_by_name(tmp_path: Path, bad: str)
 def test_settings_out_of_range_are_named(key: str) -> None:
     with pytest.raises(SettingsError, match=rf"scoring\.{key}: got '-21'"):
         load(environ={f"AFFECTSTREAM_SCORING__{key.upper()}": "-21"})
+
+
+@pytest.mark.parametrize(
+    ("floors", "named"),
+    [
+        ("{angry: 2.5}", r"scoring\.min_probability\.angry: got 2\.5: .*less than or equal to 2"),
+        ("{furious: 0.5}", r"scoring\.min_probability\.furious.*'neutral', 'happy'"),
+        ("0.5", r"scoring\.min_probability: got '0\.5'"),
+    ],
+)
+def test_floors_that_cannot_be_are_named(floors: str, named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        load(environ={"AFFECTSTREAM_SCORING__MIN_PROBABILITY": floors})
+    given = load(environ={"AFFECTSTREAM_SCORING__MIN_PROBABILITY": "{angry: 0.7, sad: 1.01}"})
+    assert given.scoring.min_probability == {"angry": 0.7, "sad": 1.01}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from affectstream_server.errors import InvalidRequest
 from affectstream_server.stages.decode import AudioFormat, Decoder, Encoding
+from affectstream_server.stages.quality import clipped_ratio
 from tests.support.speech import tone
 
 
@@ -99,10 +100,9 @@ def test_a_bad_value_on_a_channel_nobody_hears_is_no_error() -> None:
     assert not Decoder(AudioFormat("FLOAT32", 16_000, 2), 1).decode(stereo.tobytes()).any()
 
 
-def test_full_scale_is_counted_as_clipped() -> None:
-    decoder = Decoder(AudioFormat("FLOAT32", 16_000, 1), 0)
-    decoder.decode(np.array([0.5, -0.5], "<f4").tobytes())
-    assert decoder.clipped_samples == 0
-    samples = decoder.decode(np.array([2.0, -7.0, 0.1], "<f4").tobytes())
+def test_what_lies_beyond_full_scale_is_cut_to_it() -> None:
+    samples = Decoder(AudioFormat("FLOAT32", 16_000, 1), 0).decode(
+        np.array([2.0, -7.0, 0.1], "<f4").tobytes()
+    )
     assert samples.tolist()[:2] == [32_767, -32_768]
-    assert decoder.clipped_samples == 2
+    assert clipped_ratio(samples) == pytest.approx(2 / 3)

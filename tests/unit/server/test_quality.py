@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from affectstream_server.stages.quality import snr_db
+from affectstream_server.stages.quality import clipped_ratio, snr_db
 from tests.support.speech import sample_talk, tone
 
 SPEECH = sample_talk()[16_000:52_000]
@@ -69,3 +69,16 @@ def test_extremes_stay_in_range(kind: str) -> None:
     else:
         audio[8_000:24_000] = SPEECH[:16_000]
     assert -20.1 <= estimated(audio) <= 100
+
+
+@pytest.mark.parametrize(
+    ("audio", "ratio"),
+    [
+        ([], 0.0),
+        ([0, 32_766, -32_766], 0.0),
+        ([32_767, 0, 0, 0], 0.25),
+        ([-32_768, -32_767, 1, 32_767], 0.75),
+    ],
+)
+def test_clipping_is_the_share_at_full_scale(audio: list[int], ratio: float) -> None:
+    assert clipped_ratio(np.array(audio, np.int16)) == ratio

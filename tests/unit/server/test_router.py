@@ -97,6 +97,20 @@ async def test_settings_say_which_signal_is_trusted_whichever_model_answers() ->
     assert (untouched.model.min_snr_db, untouched.model.min_speech_ms) == (None, 0)
 
 
+async def test_floors_of_settings_go_over_the_cards_label_by_label() -> None:
+    class Careful(Named):
+        @property
+        def model(self) -> ModelInfo:
+            return replace(INFO, abstain_below={"sad": 0.6, "happy": 1.01})
+
+    scorer = Careful("a")
+    route = Router([scorer], scoring=ScoringSettings(min_probability={"sad": 0.8, "angry": 0.7})).open()
+    expected = {"sad": 0.8, "angry": 0.7, "happy": 1.01}
+    assert (await route.score("u", AUDIO, 1.0)).model.abstain_below == expected
+    assert route.model.abstain_below == expected, "turns are judged by the same"
+    assert scorer.model.abstain_below == {"sad": 0.6, "happy": 1.01}
+
+
 def test_trouble_of_the_default_is_the_servers_and_of_another_its_own() -> None:
     first, second = Named("a"), Named("b", trouble="never seen")
     router = Router([first, second])

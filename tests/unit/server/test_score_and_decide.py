@@ -50,7 +50,6 @@ def utterance(number: int, speech: int = 16_000) -> Utterance:
         0,
         bounds,
         np.zeros(20_000, np.int16),
-        clipped=False,
         barge_in=False,
         decision_ms=4.0,
     )

@@ -93,6 +93,23 @@ def test_utterances_sure_of_different_things_can_make_a_turn_that_is_not() -> No
     }
 
 
+def test_a_turn_is_calibrated_where_one_utterance_makes_it() -> None:
+    def calibrated(name: str, start_s: float) -> pb.AffectEvent:
+        event = final(name, start_s)
+        event.uncertainty.calibrated = True
+        return event
+
+    assert one_turn(calibrated("a", 0)).uncertainty.calibrated
+    assert not one_turn(calibrated("a", 0), calibrated("b", 2)).uncertainty.calibrated
+    assert not one_turn(final("a", 0)).uncertainty.calibrated
+
+
+def test_a_turn_with_both_dimensions_has_its_direction() -> None:
+    event = final("a", 0, arousal=1.0)
+    event.dimensions.valence = 0.0
+    assert one_turn(event).dimensions.polar.octant == 4
+
+
 def test_utterances_that_are_all_clueless_still_weigh_alike() -> None:
     turn = one_turn(final("a", 0, entropy=1.0, arousal=0.0), final("b", 2, entropy=1.0, arousal=1.0))
     assert turn.dimensions.arousal == pytest.approx(0.5)

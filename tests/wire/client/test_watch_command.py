@@ -14,7 +14,8 @@ from rich.console import Console
 
 from affectstream import events
 from affectstream.commands.playback import Heard
-from affectstream.commands.watch_view import WatchView, sparkline
+from affectstream.commands.recap import sparkline
+from affectstream.commands.watch_view import WatchView
 from affectstream.decode import decode
 from affectstream.errors import ServerUnavailable
 from affectstream.v1 import affect_pb2 as pb

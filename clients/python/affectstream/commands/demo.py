@@ -28,7 +28,7 @@ from affectstream.commands.summary import DEMONSTRATOR, summary
 from affectstream.config import StreamConfig
 from affectstream.enums import ConsentBasis
 from affectstream.errors import AffectStreamError
-from affectstream.events import AffectEvent
+from affectstream.events import AffectEvent, SessionSummary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace, recording: Path, title: str) -> int:
         title=f"How it was said: {title}",
         footnote=f"Affectstream, model {heard.model}. A demonstrator: not to be relied on for real people.",
     )
-    print(f"\n{summary(heard.finals, heard.sent_s)}\n\n{DEMONSTRATOR}\n\npicture: {picture}")
+    print(f"\n{summary(heard.finals, heard.sent_s, heard.summary)}\n\n{DEMONSTRATOR}\n\npicture: {picture}")
     return 0
 
 
@@ -129,11 +129,15 @@ class _Collected:
         self._display = display
         self.model = model
         self.finals: list[Heard] = []
+        self.summary: SessionSummary | None = None
         self.sent_s = 0.0
 
     def heard(self, heard: Heard) -> None:
         if isinstance(heard.event, AffectEvent) and heard.event.is_final:
             self.finals.append(heard)
+        if isinstance(heard.event, SessionSummary):  # it is shown with what was measured here, at the end
+            self.summary = heard.event
+            return
         self._display.heard(heard)
 
     def sent(self, position_s: float) -> None:

@@ -8,12 +8,13 @@ from typing import TextIO
 from google.protobuf.json_format import MessageToJson
 
 from affectstream import events, states
+from affectstream.commands.clock import clock
 from affectstream.commands.playback import Heard
+from affectstream.commands.recap import recap
+from affectstream.contract import DIMENSIONS
 from affectstream.enums import name_of
 from affectstream.events import AffectEvent
 from affectstream.v1 import affect_pb2 as pb
-
-DIMENSION_NAMES = ("valence", "arousal", "dominance")
 
 
 class JsonLines:
@@ -71,6 +72,9 @@ class PlainLines:
                 self._line("  ".join([number, *channel, *affect_cells(event, heard.lag_ms)]))
             case events.Warning() as warning:
                 self._line(f"warning {warning.code}: {warning.message}")
+            case events.SessionSummary() as summary:
+                for line in recap(summary):
+                    self._line(line)
             case events.SessionClosing() as closing:
                 self._line(f"the server is closing the stream: {name_of(closing.reason)}")
             case events.SessionClosed() as closed:
@@ -125,16 +129,22 @@ def affect_cells(event: AffectEvent, lag_ms: float | None) -> list[str]:
     probability = event.top_probability
     emotion = f"{event.top_label} {probability:.2f}" if probability is not None else "-"
     cells = [f"{span(event)}", f"{emotion:<14}"]
-    for name in DIMENSION_NAMES:
-        value = getattr(event.dimensions, name)
-        if value is not None:
-            cells.append(f"{name} {value:.2f}")
+    cells += [f"{name} {told}" for name in DIMENSIONS if (told := level(event, name))]
     cells.append(f"{name_of(event.status):<10}")
     if event.timing is not None and event.timing.hangover_ms is not None:
         cells.append(f"hang-over {event.timing.hangover_ms:.0f} ms")
     if lag_ms is not None:
         cells.append(f"lag {lag_ms:.0f} ms")
     return [*cells, text] if (text := notes(event)) else cells
+
+
+def level(event: AffectEvent, name: str) -> str:
+    """A dimension, and against the speaker's baseline where there is one: ``"0.83 +2.1 sd"``; empty: none."""
+    value = getattr(event.dimensions, name, None)
+    if value is None:
+        return ""
+    z_score = getattr(event.change, name, None)
+    return f"{value:.2f}" if z_score is None else f"{value:.2f} {z_score:+.1f} sd"
 
 
 def notes(event: AffectEvent) -> str:
@@ -149,7 +159,10 @@ def notes(event: AffectEvent) -> str:
         "cut": quality is not None and quality.truncated,
         "clipped": quality is not None and quality.clipped,
     }
-    return ", ".join(mark for mark, holds in marks.items() if holds)
+    told = [mark for mark, holds in marks.items() if holds]
+    if event.guidance is not None and event.guidance.rule:
+        told.append(f"tone {event.guidance.rule}")
+    return ", ".join(told)
 
 
 def has_several_channels(started: events.SessionStarted) -> bool:
@@ -160,13 +173,6 @@ def has_several_channels(started: events.SessionStarted) -> bool:
 def span(event: AffectEvent) -> str:
     """From when to when: ``"0:03.20-0:05.10"``."""
     return f"{clock(event.audio_start.seconds)}-{clock(event.audio_end.seconds)}"
-
-
-def clock(seconds: float, decimals: int = 2) -> str:
-    """Minutes and seconds: ``"1:03.20"``."""
-    rounded = round(seconds, decimals)
-    minutes = int(rounded // 60)
-    return f"{minutes}:{rounded - 60 * minutes:0{3 + decimals if decimals else 2}.{decimals}f}"
 
 
 def model_name(started: events.SessionStarted) -> str:

@@ -13,16 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from affectstream import events, states
+from affectstream.commands.clock import clock
 from affectstream.commands.display import (
-    DIMENSION_NAMES,
-    clock,
     has_several_channels,
+    level,
     model_name,
     notes,
     span,
     state_text,
 )
 from affectstream.commands.playback import Heard
+from affectstream.commands.recap import recap
 from affectstream.enums import AffectStatus, name_of
 from affectstream.events import AffectEvent
 from affectstream.palette import colour
@@ -46,6 +47,7 @@ class LiveTable:
         self._so_far: dict[str, AffectEvent] = {}
         self._several_channels = False
         self._notes: list[str] = []
+        self._recap: list[str] = []
         self._state = "connecting"
         self._position_s = 0.0
         self._open_utterances = 0
@@ -76,18 +78,25 @@ class LiveTable:
                 self._notes.append(f"warning {warning.code}: {warning.message}")
             case events.SessionClosing() as closing:
                 self._notes.append(f"the server is closing the stream: {name_of(closing.reason)}")
+            case events.SessionSummary() as summary:
+                self._recap = recap(summary)
             case events.SessionClosed() as closed:
                 self._so_far.clear()
                 self._state = f"closed: {name_of(closed.reason)}"
+            case states.LocalEvent() as local:
+                self._line_changed(local)
+        self._refresh(force=isinstance(heard.event, AffectEvent))
+
+    def _line_changed(self, local: states.LocalEvent) -> None:
+        match local:
             case states.Reconnecting():
                 self._state = "reconnecting"
             case states.Resumed(lost=None):
                 pass  # `SessionStarted` follows
-            case states.LocalEvent() as local:
+            case _:
                 self._notes.append(state_text(local))
                 if not isinstance(local, states.AudioLost | states.Resumed):
                     self._open_utterances = 0
-        self._refresh(force=isinstance(heard.event, AffectEvent))
 
     def sent(self, position_s: float) -> None:
         """See `Display.sent`."""
@@ -106,10 +115,10 @@ class LiveTable:
             self._live.update(self._picture(), refresh=True)
 
     def _picture(self, *, whole: bool = False) -> RenderableType:
-        taken = _LINES_AROUND + len(self._notes) + len(self._so_far)
+        taken = _LINES_AROUND + len(self._notes) + len(self._recap) + len(self._so_far)
         room = len(self._finals) if whole else max(3, self._console.height - taken)
         notes = [Text(note, style="yellow") for note in self._notes]
-        return Group(self._table(room), *notes, self._progress())
+        return Group(self._table(room), *notes, *map(Text, self._recap), self._progress())
 
     def _table(self, room: int) -> Table:
         title = Text.assemble((self._title, "bold"), f"  model {self._model}" if self._model else "")
@@ -151,16 +160,13 @@ class LiveTable:
             bar = Text.assemble(
                 ("━" * filled, shade), ("━" * (_BAR_CELLS - filled), "grey30"), f" {probability:.2f}"
             )
-        dimensions = [
-            getattr(event.dimensions, name) if name in DIMENSION_NAMES else None for name in self._dimensions
-        ]
         hangover_ms = event.timing.hangover_ms if event.timing else None
         return [
             *([str(event.channel)] if self._several_channels else []),
             span(event),
             label,
             bar,
-            *("-" if value is None else f"{value:.2f}" for value in dimensions),
+            *(level(event, name) or "-" for name in self._dimensions),
             Text(name_of(event.status), style="green" if event.status == AffectStatus.OK else "yellow"),
             "-" if hangover_ms is None else f"{hangover_ms:.0f} ms",
             "-" if lag_ms is None else f"{lag_ms:.0f} ms",

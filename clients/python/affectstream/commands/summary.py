@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 
-from affectstream.commands.display import DIMENSION_NAMES, clock
+from affectstream.commands.clock import clock
 from affectstream.commands.playback import Heard
+from affectstream.commands.recap import ways
+from affectstream.contract import DIMENSIONS
 from affectstream.enums import AffectStatus, name_of
-from affectstream.events import AffectEvent
+from affectstream.events import AffectEvent, SessionSummary
 
 DEMONSTRATOR = (
     "The embedded model is a demonstrator: small, trained on acted German speech, four emotions and\n"
@@ -16,12 +18,13 @@ DEMONSTRATOR = (
 )
 
 
-def summary(finals: list[Heard], audio_s: float) -> str:
+def summary(finals: list[Heard], audio_s: float, told: SessionSummary | None = None) -> str:
     """Utterances, statuses, time by emotion, range of each dimension, lag.
 
     Args:
         finals: The final events of one session, with their lag.
         audio_s: Length of the audio that was sent, in seconds.
+        told: The server's own summary, for how the dimensions went.
     """
     events = [heard.event for heard in finals if isinstance(heard.event, AffectEvent)]
     count = "1 utterance" if len(events) == 1 else f"{len(events)} utterances"
@@ -31,12 +34,14 @@ def summary(finals: list[Heard], audio_s: float) -> str:
     statuses = Counter(name_of(event.status) for event in events)
     lines.append(_row("statuses", ", ".join(f"{name} {count}" for name, count in statuses.most_common())))
     lines.append(_row("emotions", _by_time(events)))
-    for name in DIMENSION_NAMES:
+    for name in DIMENSIONS:
         values = [v for event in events if (v := getattr(event.dimensions, name)) is not None]
         if values:
             lines.append(
                 _row(name, f"{min(values):.2f} to {max(values):.2f}, median {statistics.median(values):.2f}")
             )
+    if told is not None:
+        lines += ways(told)
     lags_ms = sorted(heard.lag_ms for heard in finals if heard.lag_ms is not None)
     if lags_ms:
         lines.append(

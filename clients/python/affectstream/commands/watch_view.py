@@ -13,24 +13,17 @@ from rich.text import Text
 from affectstream import events
 from affectstream.commands.display import affect_cells
 from affectstream.commands.playback import Heard
+from affectstream.commands.recap import recap, sparkline
 from affectstream.enums import name_of
 from affectstream.errors import AffectStreamError
 from affectstream.events import AffectEvent, Event
 from affectstream.palette import colour
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
 _WIDTH: Final = 48
 """Finals of a sparkline."""
 _LAST: Final = 10
 """Events below it."""
 _SHOWN: Final = ("arousal", "valence")
-
-
-def sparkline(values: deque[float | None]) -> str:
-    """One character for each value in 0..1; a dot for none."""
-    return "".join(
-        "·" if value is None else _BARS[min(len(_BARS) - 1, int(value * len(_BARS)))] for value in values
-    )
 
 
 class WatchView:
@@ -89,6 +82,9 @@ class WatchView:
                 self._line(f"turn {turn.turn_id}: {turn.top_label or name_of(turn.status)}", turn.top_label)
             case events.Warning() as warning:
                 self._line(f"warning {warning.code}: {warning.message}")
+            case events.SessionSummary() as summary:
+                for line in recap(summary):
+                    self._line(line)
             case events.SessionClosing() as closing:
                 self._line(f"closing: {name_of(closing.reason)}")
             case events.SessionClosed() as closed:
