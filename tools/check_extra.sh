@@ -27,6 +27,10 @@ case $name in
     "$work/bin/python" tools/check_light.py
     "$work/bin/affectstream" serve --check >/dev/null
     ;;
+  telemetry)
+    AFFECTSTREAM_TELEMETRY__METRICS=true AFFECTSTREAM_TELEMETRY__TRACES=http://127.0.0.1:4318 \
+      "$work/bin/affectstream" serve --check >/dev/null
+    ;;
   models) "$work/bin/affectstream-models" --help >/dev/null ;;
   bridge) "$work/bin/python" -c "import affectstream.bridge.bridge" ;;
   pipecat | livekit) "$work/bin/python" -c "import affectstream.integrations.$name" ;;

@@ -125,10 +125,12 @@ def _check_files(settings: Settings) -> None:
     """Read certificates and tokens as the server would. Raises `SettingsError`."""
     from affectstream_server import certificates
     from affectstream_server.auth.authenticator import Authenticator
+    from affectstream_server.telemetry.open import check_installed
 
     if settings.tls.cert_file:
         certificates.read(settings.tls)
     Authenticator(settings.auth)
+    check_installed(settings.telemetry)
 
 
 def _say_ready(address: str) -> None:

@@ -24,6 +24,9 @@ class Blocks(Generic[Entry]):
     def __bool__(self) -> bool:
         return bool(self._live or self._ahead)
 
+    def __len__(self) -> int:
+        return len(self._live) + len(self._ahead)
+
     def add(self, tenant: str, entry: Entry, *, ahead: bool) -> None:
         """Let an entry wait. ``ahead``: its stream is ahead of real time."""
         if ahead:

@@ -13,6 +13,7 @@ from affectstream_server.pipeline import Pipeline
 from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import Settings
 from affectstream_server.stages import libopus
+from affectstream_server.telemetry.open import open_telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Server:
         libopus.load()
         self.pipeline = Pipeline(settings, from_settings(settings))
         self._grpc = GrpcServer(settings, self.pipeline)
+        self.telemetry = open_telemetry(settings.telemetry, self.pipeline)
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -38,6 +40,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Streams are accepted from when the model is ready: at once for one in this process."""
+        self.telemetry.start()
         self.pipeline.start()
         await self._grpc.start()
         self.pipeline.router.start(self._changed.set)
@@ -60,6 +63,7 @@ class Server:
         await self.pipeline.drain(drain_s)
         await self._grpc.stop(grace_s=1.0)
         await self.pipeline.close()
+        await self.telemetry.close()
 
     async def serve_until_signalled(self, ready: Callable[[str], None]) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once.
@@ -99,6 +103,7 @@ class Server:
             await asyncio.gather(draining, return_exceptions=True)
             await self._grpc.stop(grace_s=0)
             await self.pipeline.close()
+            await self.telemetry.close()
         else:
             draining.result()
 

@@ -73,6 +73,11 @@ class Pipeline:
         """Calls that are open."""
         return self.sessions.streams
 
+    @property
+    def waiting(self) -> int:
+        """Channels whose blocks wait for the detector."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Begin to watch the clock."""
         if self.bus is not None:

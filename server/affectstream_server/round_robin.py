@@ -18,6 +18,9 @@ class RoundRobin(Generic[Entry]):
     def __bool__(self) -> bool:
         return bool(self._queues)
 
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in tuple(self._queues.values()))
+
     def add(self, tenant: str, entry: Entry) -> None:
         """Let an entry wait behind its tenant's others."""
         queue = self._queues.get(tenant)

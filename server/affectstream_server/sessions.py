@@ -67,6 +67,9 @@ class Sessions:
         """`drain` was called."""
         return self._drained_at is not None
 
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def __iter__(self) -> Iterator[Session]:
         """Every session, whether it has a stream or lost it."""
         return iter(tuple(self._by_id.values()))

@@ -21,6 +21,7 @@ from affectstream_server.section import Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.settings_quotas import QuotaSettings, TenantName, TenantSettings
+from affectstream_server.settings_telemetry import TelemetrySettings
 
 __all__ = ["Settings", "SettingsError", "load"]
 
@@ -222,6 +223,7 @@ class Settings(Section):
         default_factory=dict, description="NAME → what this tenant may take, in place of what quotas says"
     )
     bus: BusSettings = BusSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     logging: LoggingSettings = LoggingSettings()
 
     @model_validator(mode="after")

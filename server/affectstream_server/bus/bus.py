@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from affectstream_server.bus.entry import Bounds, Entry, Placed, Position, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class BusState:
+    """A bus in numbers; those of what happened are since the start."""
+
+    published: int
+    """Events that sessions added."""
+    dropped: int
+    """Retained events that gave way to newer ones before their time."""
+    behind: int
+    """Sessions with events that wait to be published."""
+    retained_bytes: int
 
 
 class Follower(Protocol):
@@ -35,6 +49,11 @@ class Bus(Protocol):
 
     A session's events are added by the process whose session it is, and never wait for anything.
     """
+
+    @property
+    def state(self) -> BusState:
+        """Where it stands."""
+        ...
 
     def start(self) -> None:
         """Begin to work."""

@@ -61,6 +61,13 @@ class Logs:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._logs: OrderedDict[Subject, Log] = OrderedDict()
+        self.dropped = 0
+        """Events that gave way to newer ones, since the start."""
+
+    @property
+    def bytes(self) -> int:
+        """What they take of memory."""
+        return self._bytes
 
     def __iter__(self) -> Iterator[Log]:
         return iter(tuple(self._logs.values()))
@@ -83,8 +90,10 @@ class Logs:
         log.ended = entry.is_last and not subject.is_tenant
         self._weigh(log, entry, 1)
         if len(log.entries) > self._most:
+            self.dropped += 1
             self._drop_oldest(log)
         while self._bytes > self._most_bytes:
+            self.dropped += 1
             self._drop_oldest(next(log for log in self._logs.values() if log.entries))
         return log
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from affectstream_server.bus.bus import BusState
 from affectstream_server.bus.entry import Bounds, Entry, Placed, Position, Subject, now_ms
 from affectstream_server.bus.log import Log, Logs
 from affectstream_server.settings_bus import BusSettings
@@ -29,6 +30,17 @@ class MemoryBus:
         self._began: Position = (now_ms(), 0)
         self._number = 0
         self._pruning: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> BusState:
+        """See `Bus.state`."""
+        logs = (self._sessions, self._tenants)
+        return BusState(
+            published=self._number,
+            dropped=sum(one.dropped for one in logs),
+            behind=0,
+            retained_bytes=sum(one.bytes for one in logs),
+        )
 
     def start(self) -> None:
         """See `Bus.start`."""

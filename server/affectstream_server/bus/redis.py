@@ -11,6 +11,7 @@ import asyncio
 import secrets
 from typing import Final
 
+from affectstream_server.bus.bus import BusState
 from affectstream_server.bus.entry import Bounds, BusAway, Entry, Subject
 from affectstream_server.bus.log import Logs
 from affectstream_server.bus.redis_keeper import Keeper
@@ -38,6 +39,12 @@ class RedisBus:
         self._keeper = Keeper(self._store, self._logs, self._publisher, owner=owner, owner_s=settings.owner_s)
         self._wakes = Wakes(self._store)
         self._tails: dict[Subject, Tail] = {}
+        self._published = 0
+
+    @property
+    def state(self) -> BusState:
+        """See `Bus.state`."""
+        return BusState(self._published, self._logs.dropped, self._publisher.behind, self._logs.bytes)
 
     def start(self) -> None:
         """See `Bus.start`."""
@@ -54,6 +61,7 @@ class RedisBus:
 
     def publish(self, subject: Subject, entry: Entry) -> None:
         """See `Bus.publish`."""
+        self._published += 1
         self._logs.append(subject, entry.position, entry)
         self._publisher.wake(subject)
 

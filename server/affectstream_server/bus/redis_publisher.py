@@ -56,6 +56,11 @@ class Publisher:
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def behind(self) -> int:
+        """Sessions with events that wait."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Begin to publish."""
         self._task = asyncio.get_running_loop().create_task(self._run())

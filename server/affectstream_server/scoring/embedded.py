@@ -81,6 +81,11 @@ class EmbeddedScorer:
         """Why it may not serve now; empty where it may."""
         return self._watch.trouble
 
+    @property
+    def pending(self) -> int:
+        """Utterances at the model, or waiting for it."""
+        return self._pool.held
+
     def start(self, changed: Callable[[], None]) -> None:
         """Begin to watch the model and its threads; ``changed`` is told when `trouble` changes."""
         self._watch.start(changed)

@@ -52,6 +52,16 @@ class WithFallback:
     def trouble(self) -> str:
         return self._first.trouble and self._second.trouble
 
+    @property
+    def first(self) -> ServedScorer:
+        """The first choice."""
+        return self._first
+
+    @property
+    def pending(self) -> int:
+        """At the first choice; the second's are soon over."""
+        return self._first.pending
+
     def start(self, changed: Callable[[], None]) -> None:
         self._first.start(changed)
         self._second.start(changed)

@@ -22,6 +22,8 @@ class FairPool(Generic[Result]):
     def __init__(self, threads: int, limit: int) -> None:
         self._waiting: FairQueue[_Job[Result]] = FairQueue(limit)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
+        self.held = 0
+        """Jobs that somebody waits for."""
 
     async def run(
         self, ticket: Ticket, cost: float, timeout_s: float | None, work: Callable[[], Result]
@@ -31,6 +33,15 @@ class FairPool(Generic[Result]):
         Work that has begun cannot be stopped: the ticket is held until it ends.
         """
         job = _Job(work)
+        self.held += 1
+        try:
+            return await self._in_turn(ticket, cost, timeout_s, job)
+        finally:
+            self.held -= 1
+
+    async def _in_turn(
+        self, ticket: Ticket, cost: float, timeout_s: float | None, job: _Job[Result]
+    ) -> Result:
         displaced = self._waiting.push(ticket, cost, job)
         if displaced is not None:
             displaced.fail(displaced_error())

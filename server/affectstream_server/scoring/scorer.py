@@ -111,6 +111,11 @@ class ServedScorer(Scorer, Protocol):
         """Why it may not serve now, for the log; empty where it may."""
         ...
 
+    @property
+    def pending(self) -> int:
+        """Utterances at the model, or waiting for it."""
+        ...
+
     def start(self, changed: Callable[[], None]) -> None:
         """Begin; ``changed`` is told when `trouble` or `model` changes. Needs a running loop."""
         ...

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from affectstream_server.scoring.breaker import Breaker, RetryBudget
+from affectstream_server.scoring.breaker import Breaker, RetryBudget, State
 from affectstream_server.scoring.gate import Gate
 from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import (
@@ -82,6 +82,16 @@ class TritonScorer:
     def trouble(self) -> str:
         """Why it may not serve now; empty where it may."""
         return self._watch.trouble
+
+    @property
+    def pending(self) -> int:
+        """Utterances at the model, or waiting for it."""
+        return self._gate.held
+
+    @property
+    def breaker(self) -> State:
+        """Whether the model is asked at the moment."""
+        return self._breaker.state
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin to watch the model; ``changed`` is told when `trouble` or `model` changes."""

@@ -47,6 +47,10 @@ class Named:
             raise ScorerUnavailable("never seen")
         return replace(INFO, name=f"{self.name}-model")
 
+    @property
+    def pending(self) -> int:
+        return 0
+
     def start(self, changed: Callable[[], None]) -> None:
         changed()
 
