@@ -25,7 +25,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations lint bench quality seeds stubs wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations test-clients lint bench quality seeds stubs wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,12 +41,12 @@ triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU u
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint test-service test-models test-integrations ## Set up, lint, check types and run every test
+test: lint test-service test-models test-integrations test-clients ## Set up, lint, check types and run every test
 
 test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations \
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients \
 	  -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
@@ -56,6 +56,10 @@ test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (
 test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
 	@echo "== tests: integrations"
 	@$(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
+
+test-clients: .venv/.dev clients/node/node_modules/.ready clients/go/build/.ready ## Tests of the clients in Node and Go
+	@echo "== tests: clients in other languages"
+	@$(RUN)/python -m pytest tests/clients -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and types
 	@echo "== lint and types"
@@ -93,7 +97,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results
+	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results clients/node/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -140,6 +144,17 @@ clean: ## Remove what was made here
 	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
 	  -e '.[server,pipecat,livekit,agents-test]'
 	@touch $@
+
+# Without npm or Go the tests of that client skip with a reason.
+clients/node/node_modules/.ready: clients/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  cd clients/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
+	else echo "no npm here: on Debian or Ubuntu: apt-get install nodejs npm"; fi
+
+clients/go/build/.ready: $(shell find clients/go -name build -prune -o -type f -print) protos/affectstream/v1/affect.proto
+	@if command -v go >/dev/null && command -v protoc-gen-go-grpc >/dev/null; then \
+	  clients/go/build.sh && touch $@; \
+	else echo "no Go with gRPC here: clients/go/build.sh names Debian's packages"; fi
 
 .venv-models/.ready: $(MODELS_SOURCES)
 	@echo "== making .venv-models with torch (a few minutes, once)"
