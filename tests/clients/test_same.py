@@ -74,9 +74,8 @@ async def test_each_line_is_proto3_json_as_the_bridge_has_it(language: str, shor
     assert "resumeToken" not in started["sessionStarted"], "a secret"
 
 
-@pytest.mark.parametrize("language", OTHERS)
 @pytest.mark.parametrize("subtype", ["FLOAT", "ULAW", "ALAW"])
-async def test_a_recording_goes_as_it_is(language: str, subtype: str, tmp_path: Path) -> None:
+async def test_a_recording_goes_as_it_is(subtype: str, tmp_path: Path) -> None:
     mono = sample_talk()[: 16 * 4_200] / np.float32(32_768)
     path = tmp_path / "call.wav"
     soundfile.write(path, np.stack([np.zeros_like(mono), mono], axis=1), 16_000, subtype=subtype)
@@ -84,8 +83,9 @@ async def test_a_recording_goes_as_it_is(language: str, subtype: str, tmp_path: 
         to = ("--server", server.address, "--channel", "1", *AS_FAST)
         encoding = {"ULAW": ("--encoding", "mulaw"), "ALAW": ("--encoding", "alaw")}.get(subtype, ())
         expected = comparable(whole(await run("python", path, "--no-reconnect", *to, *encoding)))
-        assert comparable(whole(await run(language, *to, path))) == expected
-    assert [event["channel"] for event in expected["affect"]] == [1]
+        assert [event["channel"] for event in expected["affect"]] == [1]
+        for language in OTHERS:
+            assert comparable(whole(await run(language, *to, path))) == expected, language
 
 
 @pytest.mark.parametrize("language", OTHERS)
