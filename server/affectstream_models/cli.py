@@ -39,6 +39,9 @@ COMMANDS = (
     Command("evaluate", "affectstream_models.evaluate", "models", "report how well a model hears"),
     Command("export", "affectstream_models.export", "models", "write MERaLiON-SER as an ONNX graph"),
     Command(
+        "probe", "affectstream_models.probe", "models", "learn an output of your own from labelled clips"
+    ),
+    Command(
         "render",
         "affectstream_models.repository",
         "models",

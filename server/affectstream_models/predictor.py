@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from affectstream.contract import AUDIO, DIMS, LOGITS, METADATA_PREFIX, NUM_SAMPLES, SAMPLE_RATE_HZ
+from affectstream.contract import AUDIO, DIMS, EMBEDDING, LOGITS, METADATA_PREFIX, NUM_SAMPLES, SAMPLE_RATE_HZ
 from affectstream_models.card import MODEL_FILE
 from affectstream_models.dataset import Waveform
 from affectstream_models.errors import ModelsError
@@ -88,12 +88,21 @@ class OnnxPredictor:
                 f"a clip lasts {len(waveform) / SAMPLE_RATE_HZ:.1f} s; {self.name} takes "
                 f"{self.max_samples / SAMPLE_RATE_HZ:.1f} s at most: cut it into utterances first"
             )
+        logits, dims = self._run(waveform, LOGITS.name, DIMS.name)
+        return Prediction(_floats(logits[0]), _floats(dims[0]))
+
+    def embed(self, waveform: Waveform) -> npt.NDArray[np.float64]:
+        """The embedding of int16 [samples] at 16 kHz, at most `max_samples`."""
+        (embedding,) = self._run(waveform, EMBEDDING.name)
+        return np.asarray(embedding[0], dtype=np.float64)
+
+    def _run(self, waveform: Waveform, *outputs: str) -> list[npt.NDArray[np.float32]]:
         audio = np.pad(waveform, (0, max(0, MIN_SAMPLES - len(waveform))))[None]
         num_samples = np.array([[len(waveform)]], dtype=np.int32)
-        logits, dims = self._session.run(
-            [LOGITS.name, DIMS.name], {AUDIO.name: audio, NUM_SAMPLES.name: num_samples}
+        found: list[npt.NDArray[np.float32]] = self._session.run(
+            list(outputs), {AUDIO.name: audio, NUM_SAMPLES.name: num_samples}
         )
-        return Prediction(_floats(logits[0]), _floats(dims[0]))
+        return found
 
 
 def open_predictor(path: Path) -> Predictor:

@@ -125,12 +125,14 @@ def _check_files(settings: Settings) -> None:
     """Read certificates and tokens as the server would. Raises `SettingsError`."""
     from affectstream_server import certificates
     from affectstream_server.auth.authenticator import Authenticator
+    from affectstream_server.scoring.user_outputs import read_user_outputs
     from affectstream_server.telemetry.open import check_installed
 
     if settings.tls.cert_file:
         certificates.read(settings.tls)
     Authenticator(settings.auth)
     check_installed(settings.telemetry)
+    read_user_outputs(settings.scoring.user_outputs)
 
 
 def _say_ready(address: str) -> None:

@@ -10,6 +10,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server import __version__
 from affectstream_server.quotas import Quota
 from affectstream_server.scoring.scorer import ModelInfo
+from affectstream_server.scoring.user_outputs import UserOutput
 from affectstream_server.settings import Settings
 from affectstream_server.stages import libopus
 from affectstream_server.stages.decide import model_message
@@ -123,8 +124,13 @@ def limits_message(settings: Settings, quota: Quota) -> pb.Limits:
     return pb.Limits(limits=limits)
 
 
-def server_info(settings: Settings, models: Sequence[ModelInfo], quota: Quota) -> pb.GetServerInfoResponse:
-    """The answer of GetServerInfo. ``models``: those that are known, the default first."""
+def server_info(
+    settings: Settings, models: Sequence[ModelInfo], quota: Quota, user_outputs: Sequence[UserOutput] = ()
+) -> pb.GetServerInfoResponse:
+    """The answer of GetServerInfo. ``models``: those that are known, the default first.
+
+    ``user_outputs``: those that belong to a model that answers.
+    """
     return pb.GetServerInfoResponse(
         version=__version__,
         models=[model_message(model) for model in models],
@@ -139,10 +145,21 @@ def server_info(settings: Settings, models: Sequence[ModelInfo], quota: Quota) -
             *FEATURES,
             *([pb.FEATURE_OPUS] if libopus.installed() else []),
             *([pb.FEATURE_WATCH] if settings.bus.on else []),
+            *([pb.FEATURE_USER_OUTPUTS] if user_outputs else []),
         ],
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,
         refused_roles=[
             pb.SubjectRole.Value(f"SUBJECT_ROLE_{role}") for role in settings.consent.refused_roles
+        ],
+        user_outputs=[
+            pb.UserOutputInfo(
+                name=output.name,
+                labels=output.labels,
+                clips=output.clips,
+                cross_validated_uar=output.uar,
+                digest=output.digest,
+            )
+            for output in user_outputs
         ],
     )

@@ -138,6 +138,9 @@ class ScoringSettings(Section):
         default_factory=dict,
         description="LABEL → probability below which it is ABSTAINED, above 1: always; else the model's",
     )
+    user_outputs: tuple[str, ...] = Field(
+        (), max_length=16, description="files of `affectstream-models probe`: outputs of your own"
+    )
 
 
 class TritonSettings(Section):

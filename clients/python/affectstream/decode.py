@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypedDict
 
@@ -100,7 +100,11 @@ def _dimensions(message: pb.Dimensions) -> values.Dimensions:
 
 
 def _emotions(message: pb.AffectEvent | pb.TurnAffect) -> tuple[values.EmotionScore, ...]:
-    return tuple(values.EmotionScore(score.label, score.probability) for score in message.emotions)
+    return _scores(message.emotions)
+
+
+def _scores(scores: Iterable[pb.EmotionScore]) -> tuple[values.EmotionScore, ...]:
+    return tuple(values.EmotionScore(score.label, score.probability) for score in scores)
 
 
 def _uncertainty(message: Any) -> values.Uncertainty | None:
@@ -242,6 +246,23 @@ def _affect(m: pb.AffectEvent, envelope: _Envelope) -> events.AffectEvent:
         traceparent=m.traceparent,
         status_detail=m.status_detail,
         text_fused=m.text_fused,
+        text_weight=_number(m, "text_weight"),
+        user_outputs=tuple(_user_output(output) for output in m.user_outputs),
+    )
+
+
+def _user_output(part: pb.UserOutput) -> values.UserOutput:
+    return values.UserOutput(name=part.name, scores=_scores(part.scores), top_label=part.top_label)
+
+
+def user_output_info(part: pb.UserOutputInfo) -> values.UserOutputInfo:
+    """An output that a user taught the server."""
+    return values.UserOutputInfo(
+        name=part.name,
+        labels=tuple(part.labels),
+        clips=part.clips,
+        cross_validated_uar=_number(part, "cross_validated_uar"),
+        digest=part.digest,
     )
 
 

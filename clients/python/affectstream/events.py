@@ -30,6 +30,7 @@ from affectstream.values import (
     Timing,
     TrajectoryPoint,
     Uncertainty,
+    UserOutput,
 )
 
 
@@ -143,6 +144,11 @@ class AffectEvent(Event):
     status_detail: str
     """A plain sentence where status is not OK: why, and what helps."""
     text_fused: bool
+    """Transcripts were weighed in: `emotions` and what follows from them are of voice and words together."""
+    text_weight: float | None
+    """Weight that the words had against the voice, 0..1; None: no words."""
+    user_outputs: tuple[UserOutput, ...]
+    """What users taught the server; empty where it has no such, or no values."""
 
     @property
     def is_final(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from affectstream.config import Endpointing, Outputs
-from affectstream.decode import model_info
+from affectstream.decode import model_info, user_output_info
 from affectstream.enums import AudioEncoding, Feature, SubjectRole, known
 from affectstream.v1 import affect_pb2 as pb
-from affectstream.values import ModelInfo
+from affectstream.values import ModelInfo, UserOutputInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class ServerInfo:
     """Text to show to people whose voice is analysed; empty: none is set."""
     consent_required: bool
     refused_roles: tuple[SubjectRole | int, ...]
+    user_outputs: tuple[UserOutputInfo, ...]
+    """What users taught this server; each event has what they say as `AffectEvent.user_outputs`."""
     proto: pb.GetServerInfoResponse = field(repr=False, compare=False)
     """The message as it came."""
 
@@ -72,5 +74,6 @@ class ServerInfo:
             transparency_notice=m.transparency_notice,
             consent_required=m.consent_required,
             refused_roles=tuple(known(SubjectRole, value) for value in m.refused_roles),
+            user_outputs=tuple(user_output_info(output) for output in m.user_outputs),
             proto=m,
         )

@@ -146,6 +146,35 @@ class SalientSpan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserOutput:
+    """An answer that a user taught the server, beside the model's own."""
+
+    name: str
+    scores: tuple[EmotionScore, ...]
+    """Every label of it in order; they sum to 1."""
+    top_label: str
+
+    @property
+    def top_probability(self) -> float | None:
+        """Of `top_label`; None where there is none."""
+        return next((score.probability for score in self.scores if score.label == self.top_label), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserOutputInfo:
+    """An output that a user taught the server."""
+
+    name: str
+    labels: tuple[str, ...]
+    clips: int
+    """It was taught with."""
+    cross_validated_uar: float | None
+    """Mean recall over its labels in cross-validation on those clips, 0..1."""
+    digest: str
+    """SHA-256 of its file, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """What makes the scores."""
 

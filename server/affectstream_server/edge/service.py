@@ -45,7 +45,9 @@ class AffectService:
         if isinstance(request, ServiceError):
             await abort(context, request)
         quota = self._pipeline.quotas.tenant(CALLER.get().tenant).quota
-        return server_info(self._pipeline.settings, self._pipeline.router.models, quota)
+        router = self._pipeline.router
+        taught = router.user_outputs.of(router.answering)
+        return server_info(self._pipeline.settings, router.models, quota, taught)
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
         try:

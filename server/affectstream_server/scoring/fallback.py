@@ -49,6 +49,11 @@ class WithFallback:
         return self._model
 
     @property
+    def second(self) -> ModelInfo:
+        """The model that answers where the first choice cannot."""
+        return self._model
+
+    @property
     def trouble(self) -> str:
         return self._first.trouble and self._second.trouble
 

@@ -18,6 +18,7 @@ from affectstream_server.scoring.scorer import (
     ScorerUnavailable,
     ServedScorer,
 )
+from affectstream_server.scoring.user_outputs import UserOutputs, read_user_outputs
 from affectstream_server.settings import ScoringSettings, Settings, TritonSettings
 from affectstream_server.stages.decode import Samples
 
@@ -32,6 +33,7 @@ class Router:
         *,
         close: Callable[[], Awaitable[None]] | None = None,
         scoring: ScoringSettings | None = None,
+        user_outputs: UserOutputs | None = None,
     ) -> None:
         """``languages`` is a BCP 47 tag or the start of one → a scorer's name; ``close`` is awaited last.
 
@@ -45,6 +47,8 @@ class Router:
         signal = {"min_snr_db": asked.min_snr_db, "min_speech_ms": asked.min_speech_ms}
         self._overrides: dict[str, Any] = {name: v for name, v in signal.items() if v is not None}
         self._floors: dict[str, float] = {str(label): least for label, least in asked.min_probability.items()}
+        self.user_outputs = user_outputs or UserOutputs()
+        """What users taught on these models."""
 
     @property
     def trouble(self) -> str:
@@ -55,6 +59,12 @@ class Router:
     def models(self) -> tuple[ModelInfo, ...]:
         """The models that are known by now, the default first."""
         return tuple(model for scorer in self.scorers.values() if (model := _model(scorer)) is not None)
+
+    @property
+    def answering(self) -> tuple[ModelInfo, ...]:
+        """The models that are known by now, and those that answer in another's place."""
+        seconds = (scorer.second for scorer in self.scorers.values() if isinstance(scorer, WithFallback))
+        return (*self.models, *seconds)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,8 +79,13 @@ class Router:
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin to watch the models; ``changed`` is told of every change."""
+
+        def look() -> None:
+            self.user_outputs.look(self.answering)
+            changed()
+
         for scorer in self.scorers.values():
-            scorer.start(changed)
+            scorer.start(look if self.user_outputs else changed)
 
     async def close(self) -> None:
         """Close every model, then what they share."""
@@ -130,6 +145,8 @@ class Route:
         self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
     ) -> Score:
         score = await self._scorer.score(utterance_id, audio, timeout_s, ticket)
+        if self._router.user_outputs:
+            score = self._router.user_outputs.add_to(score)
         judged = self._router.judged(score.model)
         return score if judged is score.model else replace(score, model=judged)
 
@@ -145,13 +162,16 @@ def not_ready() -> Unavailable:
 
 
 def from_settings(settings: Settings) -> Router:
-    """The models that settings name. Raises `ModelRejected`."""
+    """The models that settings name. Raises `ModelRejected`, or `SettingsError` for what users taught."""
+    user_outputs = read_user_outputs(settings.scoring.user_outputs)
     if settings.triton.address:
-        return _behind_triton(settings, settings.triton)
-    return Router([_embedded(settings)], scoring=settings.scoring)
+        return _behind_triton(settings, settings.triton, user_outputs)
+    scorer = _embedded(settings)
+    user_outputs.check([scorer.model])
+    return Router([scorer], scoring=settings.scoring, user_outputs=user_outputs)
 
 
-def _behind_triton(settings: Settings, triton: TritonSettings) -> Router:
+def _behind_triton(settings: Settings, triton: TritonSettings, user_outputs: UserOutputs) -> Router:
     try:
         from affectstream_server.scoring.triton import TritonScorer
         from affectstream_server.scoring.triton_client import TritonClient
@@ -167,7 +187,13 @@ def _behind_triton(settings: Settings, triton: TritonSettings) -> Router:
     if triton.fallback:
         second = _embedded(settings)
         scorers = [WithFallback(scorer, second) for scorer in scorers]
-    return Router(scorers, triton.languages, close=client.close, scoring=settings.scoring)
+    return Router(
+        scorers,
+        triton.languages,
+        close=client.close,
+        scoring=settings.scoring,
+        user_outputs=user_outputs,
+    )
 
 
 def _embedded(settings: Settings) -> EmbeddedScorer:

@@ -57,6 +57,16 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class UserAnswer:
+    """What an output that a user taught says of one utterance."""
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    """``[labels]``, 0..1, summing to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A model's answer for one utterance."""
 
@@ -74,6 +84,8 @@ class Score:
     """Who answered."""
     detail: str = ""
     """A plain sentence, where the answer came about in an unusual way."""
+    user_answers: tuple[UserAnswer, ...] = ()
+    """Of outputs that users taught on this model."""
 
 
 class Scorer(Protocol):

@@ -124,6 +124,12 @@ def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
         setattr(event.dimensions, name, value)
     add_polar(event.dimensions)
     event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated))
+    for answer in score.user_answers:
+        output = event.user_outputs.add(
+            name=answer.name, top_label=answer.labels[int(np.argmax(answer.probabilities))]
+        )
+        for label, probability in zip(answer.labels, answer.probabilities.tolist(), strict=True):
+            output.scores.add(label=label, probability=probability)
     event.timing.compute_ms = score.compute_ms
     if embedding:
         event.embedding.extend(score.embedding.tolist())
@@ -152,6 +158,7 @@ def withhold(event: pb.AffectEvent) -> None:
         "cues",
         "saliency",
         "embedding",
+        "user_outputs",
     ):
         event.ClearField(name)
     event.status = pb.AFFECT_STATUS_CONSENT_WITHHELD

@@ -19,6 +19,7 @@ from affectstream.commands.live import LiveTable
 from affectstream.commands.playback import Heard
 from affectstream.commands.recap import recap
 from affectstream.commands.summary import summary
+from affectstream.decode import decode
 from affectstream.errors import ServerUnavailable
 from affectstream.events import AffectEvent, SessionSummary
 from affectstream.states import (
@@ -83,6 +84,19 @@ def test_plain_lines_say_one_line_for_each_final() -> None:
     assert lines[2] == "warning AUDIO_CLIPPED: some samples are at full scale"
     assert "ABSTAINED" in lines[3]
     assert lines[4:] == ["closed: END_OF_AUDIO"]
+
+
+def test_what_users_taught_is_marked_as_theirs() -> None:
+    item = final(0.5, 2.0, "happy", 0.81)
+    taught = item.event.proto.affect.user_outputs.add(name="loudness", top_label="loud")
+    taught.scores.add(label="calm", probability=0.25)
+    taught.scores.add(label="loud", probability=0.75)
+    event = decode(item.event.proto)
+    assert isinstance(event, AffectEvent)
+    assert notes(event) == "user-defined loudness: loud 0.75"
+    out = io.StringIO()
+    PlainLines(out).heard(Heard(event, None))
+    assert "user-defined loudness: loud 0.75" in out.getvalue()
 
 
 CUT = ServerUnavailable("the connection to the server was lost")

@@ -162,6 +162,10 @@ def notes(event: AffectEvent) -> str:
     told = [mark for mark, holds in marks.items() if holds]
     if event.guidance is not None and event.guidance.rule:
         told.append(f"tone {event.guidance.rule}")
+    told += [
+        f"user-defined {output.name}: {output.top_label} {output.top_probability or 0:.2f}"
+        for output in event.user_outputs
+    ]
     return ", ".join(told)
 
 

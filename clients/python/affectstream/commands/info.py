@@ -112,6 +112,12 @@ def server_text(info: ServerInfo, server: str) -> str:
     lines = [f"Affectstream {info.version} at {server}", "", "models"]
     for number, model in enumerate(info.models):
         lines += _model_lines(model, default=number == 0)
+    if info.user_outputs:
+        lines += ["", "user-defined outputs"]
+    for output in info.user_outputs:
+        uar = output.cross_validated_uar
+        heard = f"mean recall {uar:.2f} in cross-validation" if uar is not None else "not validated"
+        lines.append(_row(output.name, f"{', '.join(output.labels)}; {output.clips} clips, {heard}"))
     lines += [
         "",
         "audio",

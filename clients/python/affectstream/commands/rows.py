@@ -70,15 +70,21 @@ class Format(Protocol):
 
 
 class CsvRows:
-    """Columns: the file, the status, each label's probability, each dimension, uncertainty, and more."""
+    """Columns: the file, the status, each label's probability, each dimension, uncertainty, and more.
 
-    def __init__(self, labels: Sequence[str], dimensions: Sequence[str]) -> None:
+    Each output that users taught the server has two columns, whose names begin with ``user_``.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], dimensions: Sequence[str], user_outputs: Sequence[str] = ()
+    ) -> None:
         self._labels, self._dimensions = tuple(labels), tuple(dimensions)
         self._columns = (
             *("file", "status", "duration_s", "top_label", "top_probability"),
             *(f"p_{label}" for label in self._labels),
             *self._dimensions,
             *("entropy", "margin", "clipped", "model", "detail", "error"),
+            *(f"user_{name}{part}" for name in user_outputs for part in ("", "_probability")),
         )
 
     @classmethod
@@ -86,7 +92,7 @@ class CsvRows:
         """The columns of the model that a server scores with by name, else of its default."""
         named = [known for known in info.models if known.name == model]
         chosen = (named or info.models)[0]
-        return cls(chosen.labels, chosen.dimensions)
+        return cls(chosen.labels, chosen.dimensions, [output.name for output in info.user_outputs])
 
     @property
     def head(self) -> str:
@@ -111,6 +117,9 @@ class CsvRows:
         }
         cells |= {f"p_{score.label}": _number(score.probability) for score in event.emotions}
         cells |= {name: _number(getattr(event.dimensions, name)) for name in self._dimensions}
+        for output in event.user_outputs:
+            cells[f"user_{output.name}"] = output.top_label
+            cells[f"user_{output.name}_probability"] = _number(output.top_probability)
         if event.uncertainty is not None:
             cells |= {
                 "entropy": _number(event.uncertainty.entropy),
