@@ -18,6 +18,7 @@ WORKERS ?= 3
 RUN := .venv/bin
 MODELS := .venv-models/bin
 INTEGRATIONS := .venv-integrations/bin
+DOCS := .venv-docs/bin
 TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
@@ -25,7 +26,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations test-clients lint bench quality seeds stubs wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -88,6 +89,17 @@ seeds: .venv-models/.ready ## Train the bundled model with five seeds and compar
 stubs: .venv/.dev ## Generate the Python stubs from the proto
 	@$(RUN)/python tools/generate_stubs.py
 
+docs: docs-pages ## Build the documentation's site into site/; fails on broken links
+	@$(DOCS)/zensical build --clean --strict
+	@$(RUN)/python -m tools.docs.site site
+
+docs-pages: .venv/.dev .venv-docs/.ready
+	@echo "== docs"
+	@$(RUN)/python -m tools.docs build/docs
+
+docs-serve: docs-pages ## Show the documentation on http://localhost:8000, until Ctrl-C
+	@$(DOCS)/zensical serve
+
 wheel: .venv/.dev ## Build wheel and sdist into dist/
 	@$(RUN)/python -m build --outdir dist .
 
@@ -97,7 +109,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-triton-bin .venv-triton-models dist runs bench/results quality/results clients/node/node_modules clients/go/build
+	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -155,6 +167,12 @@ clients/go/build/.ready: $(shell find clients/go -name build -prune -o -type f -
 	@if command -v go >/dev/null && command -v protoc-gen-go-grpc >/dev/null; then \
 	  clients/go/build.sh && touch $@; \
 	else echo "no Go with gRPC here: clients/go/build.sh names Debian's packages"; fi
+
+.venv-docs/.ready: constraints/common.txt constraints/docs.txt
+	@echo "== making .venv-docs"
+	@test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
+	@$(DOCS)/python -m pip install $(PIP_FLAGS) -c constraints/docs.txt zensical mkdocstrings-python ruff
+	@touch $@
 
 .venv-models/.ready: $(MODELS_SOURCES)
 	@echo "== making .venv-models with torch (a few minutes, once)"

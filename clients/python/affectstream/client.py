@@ -85,7 +85,9 @@ class AffectClient:
         if token is not None and plain and not allow_plain_token and not is_loopback(target):
             raise ValueError(f"the token would go to {target} in plain text: use tls")
         self.target = target
+        """As it was given."""
         self.timeouts = timeouts or Timeouts()
+        """Those in force."""
         self._metadata = tuple(metadata)
         if token is not None and any(key == "authorization" for key, _ in self._metadata):
             raise ValueError("give either token or metadata with authorization")
