@@ -21,8 +21,8 @@ CODE = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 WORD = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _SOURCES = ("server", "clients", "tools", "bench", "quality", "examples", "protos", "triton_repo", "tests")
-_OTHERS = {"GRPC_TRACE", "S16_LE"}
-"""Words of gRPC and of arecord."""
+_OTHERS = {"ENHANCE_YOUR_CALM", "GRPC_TRACE", "S16_LE", "--enable-feature"}
+"""Of HTTP/2, gRPC, arecord and Prometheus."""
 _SUFFIXES = {".py", ".proto", ".toml", ".pbtxt", ".lua", ".sh", ".js", ".mjs", ".html", ".go", ".cc"}
 
 
@@ -98,7 +98,7 @@ def _wrong_options(code: str) -> list[str]:
                 if option != "--help" and option not in _commands()[command[1]]
             ]
         elif line.strip().startswith("--"):
-            wrong += [option for option in OPTION.findall(line) if option not in _options()]
+            wrong += [option for option in OPTION.findall(line) if option not in _options() | _OTHERS]
     return wrong
 
 

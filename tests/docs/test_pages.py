@@ -67,6 +67,8 @@ def test_links_lead_to_pages_copies_and_the_reference(
         "```\n[client.md](client.md) `server.drain_s`\n```\n"
     )
     assert stager.files == {"files/LICENSE.txt": "LICENSE"}
+    (tmp_path / "docs/one.md").write_text("[docs/adr](../docs), [the clients](../docs)")
+    assert stager.page("docs/one.md") == "`docs/adr`, the clients"
     (tmp_path / "docs/one.md").write_text("[client](clients.md)")
     with pytest.raises(BrokenLink, match=r"docs/one\.md: clients\.md is not there"):
         stager.page("docs/one.md")

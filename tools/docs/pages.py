@@ -75,6 +75,9 @@ class Stager:
 
     def _link(self, link: re.Match[str], page: str, here: str) -> str:
         said, path, anchor = link[1], link[2], link[3] or ""
+        there = _in_repository(page, path)
+        if (ROOT / there).is_dir() and there not in _MOVED:
+            return f"`{said}`" if "/" in said else said  # a folder is a place in the repository alone
         target = self._target(path, page, here)
         if said in (path, path + anchor):  # a file's name says nothing in a site
             found = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
@@ -82,15 +85,13 @@ class Stager:
         return f"[{said}]({target}{anchor})"
 
     def _target(self, link: str, page: str, here: str) -> str:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+        path = _in_repository(page, link)
         if path.startswith("..") or not (ROOT / path).exists():
             raise BrokenLink(f"{page}: {link} is not there")
         if path in self._pages or path in _MOVED:
             return _relative(place(path), here)
         if path.startswith("examples/"):
             return _relative("examples.md", here) + f"#{Path(path).stem}"
-        if (ROOT / path).is_dir():
-            raise BrokenLink(f"{page}: {link} is a folder: link to a file in it")
         shown = path.startswith("docs/") or Path(path).suffix in (".png", ".svg")
         target = place(path) if shown else f"files/{path}.txt"
         self.files[target] = path
@@ -99,6 +100,10 @@ class Stager:
     def _reference(self, code: str, name: str, here: str) -> str:
         target = self._names.get(name)
         return f"[{code}]({_relative(target, here)})" if target else code
+
+
+def _in_repository(page: str, link: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
 
 
 def _relative(target: str, here: str) -> str:
