@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ async def test_real_time_is_kept(language: str, tmp_path: Path) -> None:
     path = tmp_path / "talk.wav"
     soundfile.write(path, sample_talk()[: 16 * 8_000], 16_000)
     async with running_server() as server:
-        done = await run(language, "--server", server.address, "--speed", "4", path)
-    events = whole(done)
-    took_s = events[-1].server_time.ToNanoseconds() - events[0].server_time.ToNanoseconds()
-    assert 1.9 <= took_s / 1e9 < 10, "8 s of audio, four times as fast"
+        began_s = time.monotonic()
+        whole(await run(language, "--server", server.address, "--speed", "4", path))
+    # From the start of the command: it may catch up with what was due while it connected.
+    assert time.monotonic() - began_s >= 1.95, "8 s of audio, four times as fast"
