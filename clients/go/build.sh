@@ -8,5 +8,6 @@ protoc -I ../../protos --go_out=build/src --go-grpc_out=build/src affectstream/v
 ln -sfn ../../.. build/src/affectstream.dev/client
 # Debian keeps Go's libraries in a GOPATH, of the time before modules.
 export GO111MODULE=off GOFLAGS= GOPATH="$PWD/build:/usr/share/gocode" GOCACHE="$PWD/build/cache"
+command -v gcc >/dev/null || export CGO_ENABLED=0
 cd build/src/affectstream.dev/client
 go build -o build/stream affectstream.dev/client/cmd/stream
