@@ -23,6 +23,7 @@ WORD = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _SOURCES = ("server", "clients", "tools", "bench", "quality", "examples", "protos", "triton_repo", "tests")
 _OTHERS = {"ENHANCE_YOUR_CALM", "GRPC_TRACE", "S16_LE", "--enable-feature"}
 """Of HTTP/2, gRPC, arecord and Prometheus."""
+_FETCHED = {"node_modules", "build"}
 _SUFFIXES = {".py", ".proto", ".toml", ".pbtxt", ".lua", ".sh", ".js", ".mjs", ".html", ".go", ".cc"}
 
 
@@ -138,7 +139,12 @@ def _prefixes(value: str) -> list[str]:
 
 @cache
 def _source() -> str:
-    files = [file for folder in _SOURCES for file in (ROOT / folder).rglob("*") if file.suffix in _SUFFIXES]
+    files = [
+        file
+        for folder in _SOURCES
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in _SUFFIXES and not _FETCHED & set(file.parts)
+    ]
     extra = [ROOT / "Makefile", ROOT / "docker-compose.yml"]
     return "\n".join(
         file.read_text(encoding="utf-8") for file in (*files, *extra) if not file.is_relative_to(HERE)

@@ -184,7 +184,7 @@ WARNINGS: Final = {
     "CONTROL_WITHOUT_EFFECT": "A control changed nothing, such as a flush where nobody speaks.",
     "EVENTS_LOST": "Events between are gone: not kept for resuming, or not retained any more.",
     "NO_SUCH_CHANNEL": "A control names a channel that is not analysed.",
-    "POSITION_OUT_OF_RANGE": "A control's position is negative, or more than 2 s ahead of the audio.",
+    "POSITION_OUT_OF_RANGE": "A control's position is too far back or ahead, or before the utterance.",
     "QUOTA_AUDIO_RATE": "The tenant's audio rate is reached: audio is read later, and none is lost.",
     "QUOTA_UTTERANCES": "The tenant's utterances of this minute are used up: finals say OVERLOADED.",
     "TURN_ALREADY_OPEN": "`turn_started` while another turn is open.",

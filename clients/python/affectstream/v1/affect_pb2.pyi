@@ -742,7 +742,7 @@ class Resume(_message.Message):
     stream's rate. Audio the server has heard before is dropped, a hole becomes a gap.
     """
     last_sequence: _builtins.int
-    """Sequence of the last event that was received. What followed it comes again after session_started,
+    """Highest sequence up to which every event was received. What followed it comes again after session_started,
     with its own epoch and sequence, as far as the server still has it; a warning with code EVENTS_LOST
     says how much it has not. Unset: nothing comes again.
     """
