@@ -17,9 +17,10 @@ from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
+from affectstream_server.explain import Explainer
 from affectstream_server.quotas import Quotas, Tenant
 from affectstream_server.real_time import RealTime
-from affectstream_server.scoring.load import Load
+from affectstream_server.scoring.load import Load, Share
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.session import going_away
 from affectstream_server.settings import Settings
@@ -30,6 +31,7 @@ from affectstream_server.stages.receive import (
     check_consent,
     check_language,
     check_model,
+    check_saliency,
     read_format,
     refused_role,
     role_refusal,
@@ -51,7 +53,7 @@ class Asked:
     format: AudioFormat
     channel: int
     data: bytes
-    embedding: bool
+    outputs: pb.OutputConfig
     utterance_id: str
 
 
@@ -63,13 +65,21 @@ class Analyzer:
     """Every AnalyzeUtterance of this process; at most ``server.max_analyses`` at once."""
 
     def __init__(
-        self, settings: Settings, router: Router, load: Load, quotas: Quotas, real_time: RealTime
+        self,
+        settings: Settings,
+        router: Router,
+        load: Load,
+        quotas: Quotas,
+        real_time: RealTime,
+        *,
+        explainer: Explainer,
     ) -> None:
         self._settings = settings
         self._router = router
         self._load = load
         self._quotas = quotas
         self._real_time = real_time
+        self._explainer = explainer
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -137,11 +147,23 @@ class Analyzer:
             verdict = Verdict(utterance, None, short, time.perf_counter())
         else:
             share = self._load.share(tenant.name, _STREAM, tenant.quota.weight)
-            with share.ticket(urgent=True) as ticket:
-                verdict = await score_utterance(route, utterance, max(0.0, until - loop.time()), ticket)
-        event = affect_event(verdict, route.model, embedding=asked.embedding)
+            explaining = self._explainer.of(
+                route, share, cues=asked.outputs.cues, saliency=asked.outputs.saliency
+            )
+            left_s = max(0.0, until - loop.time())
+            scoring = _score(route, utterance, share, left_s)
+            if explaining is None:
+                verdict = await scoring
+            else:
+                verdict = await explaining.explained(utterance, scoring, time.perf_counter() + left_s)
+        event = affect_event(verdict, route.model, embedding=asked.outputs.embedding)
         event.timing.ClearField("hangover_ms")
         return pb.AnalyzeUtteranceResponse(event=event)
+
+
+async def _score(route: Route, utterance: Utterance, share: Share, timeout_s: float) -> Verdict:
+    with share.ticket(urgent=True) as ticket:
+        return await score_utterance(route, utterance, timeout_s, ticket)
 
 
 def read_request(request: pb.AnalyzeUtteranceRequest, settings: Settings, names: tuple[str, ...]) -> Asked:
@@ -160,19 +182,14 @@ def read_request(request: pb.AnalyzeUtteranceRequest, settings: Settings, names:
     for name in ("provisional_interval_ms", "progress_interval_ms"):
         if outputs.HasField(name):
             raise InvalidRequest(f"outputs.{name}", getattr(outputs, name), "unset: there is one event")
-    if outputs.cues:
-        raise NotServed("outputs.cues", "cues", instead="leave it false")
-    if outputs.saliency:
-        raise NotServed("outputs.saliency", "saliency", instead="leave it false")
+    check_saliency(outputs, settings, "outputs")
     audio = read_format(request.audio, "audio")
     if audio.encoding == "OPUS_PACKETS":
         raise NotServed("audio.encoding", "OPUS_PACKETS", instead="send the packets in Ogg, as OGG_OPUS")
     channel = _read_channel(request, audio.channel_count)
     if not request.data:
         raise InvalidRequest("data", "empty", "the audio of one utterance", reason="NO_AUDIO")
-    return Asked(
-        audio, channel, request.data, outputs.embedding, request.utterance_id or secrets.token_hex(16)
-    )
+    return Asked(audio, channel, request.data, outputs, request.utterance_id or secrets.token_hex(16))
 
 
 def _read_channel(request: pb.AnalyzeUtteranceRequest, count: int) -> int:

@@ -33,6 +33,7 @@ FEATURES: Final = (
     pb.FEATURE_CALLER_ENDPOINTING,
     pb.FEATURE_ADAPTIVE_HANGOVER,
     pb.FEATURE_RESUME,
+    pb.FEATURE_CUES,
 )
 
 _LIMITS: Final = (
@@ -144,6 +145,7 @@ def server_info(
         features=[
             *FEATURES,
             *([pb.FEATURE_OPUS] if libopus.installed() else []),
+            *([] if settings.triton.address else [pb.FEATURE_SALIENCY]),
             *([pb.FEATURE_WATCH] if settings.bus.on else []),
             *([pb.FEATURE_USER_OUTPUTS] if user_outputs else []),
         ],

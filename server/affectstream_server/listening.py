@@ -12,7 +12,10 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.ahead import ScoringAhead
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
+from affectstream_server.explain import Explaining
 from affectstream_server.hearing import Hearing
+from affectstream_server.scoring.load import Share
+from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder
@@ -32,6 +35,10 @@ _RETAINED_SAMPLES: Final = samples_of_ms(2_000)
 
 class Detection(Protocol):
     """What a session asks of the pipeline."""
+
+    def explaining(self, scorer: Route, share: Share, *, cues: bool, saliency: bool) -> Explaining | None:
+        """What finals carry beside their scores; None: nothing."""
+        ...
 
     def quota(self, identity: Identity) -> StreamQuota:
         """What it may take."""

@@ -28,10 +28,11 @@ from affectstream_server.bus.bus import Bus
 from affectstream_server.bus.open import open_bus
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
+from affectstream_server.explain import Explainer, Explaining
 from affectstream_server.quotas import Quotas
 from affectstream_server.real_time import RealTime
-from affectstream_server.scoring.load import Load
-from affectstream_server.scoring.router import Router, not_ready
+from affectstream_server.scoring.load import Load, Share
+from affectstream_server.scoring.router import Route, Router, not_ready
 from affectstream_server.session import Session
 from affectstream_server.sessions import Sessions
 from affectstream_server.settings import Settings
@@ -57,7 +58,10 @@ class Pipeline:
         self.load = Load(settings.scoring.optional_below)
         self.quotas = Quotas(settings)
         self._real_time = RealTime(settings.server.ahead_rate)
-        self.analyzer = Analyzer(settings, router, self.load, self.quotas, self._real_time)
+        self.explainer = Explainer(settings)
+        self.analyzer = Analyzer(
+            settings, router, self.load, self.quotas, self._real_time, explainer=self.explainer
+        )
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: Blocks[tuple[Session, Channel]] = Blocks(self._real_time)
@@ -92,6 +96,7 @@ class Pipeline:
         if self._clock is not None:
             self._clock.cancel()
             await asyncio.gather(self._clock, return_exceptions=True)
+        self.explainer.close()
         await self.router.close()
 
     def open_stream(self, identity: Identity) -> Stream:
@@ -135,6 +140,10 @@ class Pipeline:
             if channel.slot is not None:
                 self._detector.close(channel.slot)
                 channel.slot = None
+
+    def explaining(self, scorer: Route, share: Share, *, cues: bool, saliency: bool) -> Explaining | None:
+        """What a session's finals carry beside their scores; None: nothing."""
+        return self.explainer.of(scorer, share, cues=cues, saliency=saliency)
 
     def quota(self, identity: Identity) -> StreamQuota:
         """What a new session may take."""

@@ -154,6 +154,9 @@ class Session:
             self.events.publication = Publication(self._bus, self.identity.tenant, self.session_id)
         self._progress_due = self._progress_frames
         self.voice.embedding = checked.embedding
+        self.voice.scoring.explaining = self._detection.explaining(
+            self._scorer, self.quota.share, cues=checked.cues, saliency=checked.saliency
+        )
         self.voice.min_utterance_ms = checked.endpointing.settings.min_utterance_ms
         self.voice.emit(self._started())
         for index in checked.refused:

@@ -176,6 +176,12 @@ class OutputSettings(Section):
     """What streams get beside finals."""
 
     progress_interval_ms: int = Field(1_000, ge=100, le=60_000, description="audio between progress events")
+    cues_wait_ms: int = Field(
+        250, ge=0, le=5_000, description="a final whose score is there waits so long for its cues"
+    )
+    saliency_wait_ms: int = Field(
+        500, ge=0, le=5_000, description="and so long for the spans on which the score rests"
+    )
 
 
 class AgentSpeechSettings(Section):

@@ -12,6 +12,7 @@ from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.stages.abstain import doubt
 from affectstream_server.stages.baseline import Baselines
+from affectstream_server.stages.cue_baseline import CueBaselines
 from affectstream_server.stages.decide import ConsentWithheld, OverQuota, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
 from affectstream_server.stages.score import ScoringQueue
@@ -50,6 +51,7 @@ class Voice:
         quota.warn = self.warn
         self._summary = Summary()
         self._baselines = Baselines()
+        self._cue_baselines = CueBaselines()
         self._closed = False
         self.turns = Turns(lambda label, probability: not doubt(scorer.model, label, probability))
         self.scoring = ScoringQueue(
@@ -118,6 +120,7 @@ class Voice:
         self._events.withhold()
         self._summary.withhold()
         self._baselines.clear()
+        self._cue_baselines.clear()
         self.turns.withhold()
 
     def is_scored(self, bounds: Ended) -> bool:
@@ -169,6 +172,7 @@ class Voice:
             turn_id=self.turns.turn_of(utterance.utterance_id),
         )
         self._baselines.compare(utterance.channel, event)
+        self._cue_baselines.compare(utterance.channel, event)
         self._summary.add(event, verdict)
         self.turns.add(event)
         self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))

@@ -202,11 +202,9 @@ async def test_broken_request_is_refused_by_field_value_and_limit(server_address
 @pytest.mark.parametrize(
     "asked",
     [
-        request(outputs=pb.OutputConfig(cues=True)),
-        request(outputs=pb.OutputConfig(saliency=True)),
         request(audio=form(pb.AUDIO_ENCODING_OPUS_PACKETS, 48_000)),
     ],
-    ids=["cues", "saliency", "packets without bounds"],
+    ids=["packets without bounds"],
 )
 async def test_what_is_not_served_is_refused(server_address: str, asked: pb.AnalyzeUtteranceRequest) -> None:
     error = await refusal(server_address, asked)

@@ -263,8 +263,6 @@ async def test_bytes_that_are_no_message_leak_no_parser_text(server_address: str
 
 
 UNSERVED_REQUESTS = {
-    "cues": [config(outputs=pb.OutputConfig(cues=True))],
-    "saliency": [config(outputs=pb.OutputConfig(saliency=True))],
     "transcript": [config(), control(transcript=pb.Transcript(text="hello"))],
 }
 

@@ -17,16 +17,26 @@ Result = TypeVar("Result")
 
 
 class FairPool(Generic[Result]):
-    """A few threads, at most ``limit`` jobs that wait for one, and always the one whose turn it is next."""
+    """A few threads, at most ``limit`` jobs that wait for one, and always the one whose turn it is next.
 
-    def __init__(self, threads: int, limit: int) -> None:
+    Jobs in the background, at most as many again, are begun only while no other waits.
+    """
+
+    def __init__(self, threads: int, limit: int, *, name: str = "score") -> None:
         self._waiting: FairQueue[_Job[Result]] = FairQueue(limit)
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="score")
+        self._background: FairQueue[_Job[Result]] = FairQueue(limit)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self.held = 0
         """Jobs that somebody waits for."""
 
     async def run(
-        self, ticket: Ticket, cost: float, timeout_s: float | None, work: Callable[[], Result]
+        self,
+        ticket: Ticket,
+        cost: float,
+        timeout_s: float | None,
+        work: Callable[[], Result],
+        *,
+        background: bool = False,
     ) -> Result:
         """Do ``work`` in its turn. Raises `ScorerOverloaded`, and `TimeoutError`; None waits for ever.
 
@@ -34,15 +44,21 @@ class FairPool(Generic[Result]):
         """
         job = _Job(work)
         self.held += 1
+        waiting = self._background if background else self._waiting
         try:
-            return await self._in_turn(ticket, cost, timeout_s, job)
+            return await self._in_turn(waiting, ticket, cost, timeout_s, job)
         finally:
             self.held -= 1
 
     async def _in_turn(
-        self, ticket: Ticket, cost: float, timeout_s: float | None, job: _Job[Result]
+        self,
+        waiting: FairQueue[_Job[Result]],
+        ticket: Ticket,
+        cost: float,
+        timeout_s: float | None,
+        job: _Job[Result],
     ) -> Result:
-        displaced = self._waiting.push(ticket, cost, job)
+        displaced = waiting.push(ticket, cost, job)
         if displaced is not None:
             displaced.fail(displaced_error())
         _leave_after(job.answer, ticket)
@@ -50,18 +66,19 @@ class FairPool(Generic[Result]):
             self._threads.submit(self._work)
             return await asyncio.wait_for(asyncio.wrap_future(job.answer), timeout_s)
         finally:
-            self._waiting.discard(ticket)
+            waiting.discard(ticket)
             job.answer.cancel()
 
     def close(self) -> None:
         """Drop what waits; what was begun ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for job in self._waiting.clear():
-            job.answer.cancel()
+        for waiting in (self._waiting, self._background):
+            for job in waiting.clear():
+                job.answer.cancel()
 
     def _work(self) -> None:
         """Called once for each job, and takes another one where that has gone or another's turn is it."""
-        job = self._waiting.pop()
+        job = self._waiting.pop() or self._background.pop()
         if job is not None:
             job.run()
 

@@ -7,6 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from affectstream_server.cues.saliency import Span
 from affectstream_server.errors import Unavailable
 from affectstream_server.scoring.embedded import BUNDLED, EmbeddedScorer, ModelRejected
 from affectstream_server.scoring.fallback import WithFallback
@@ -149,6 +153,14 @@ class Route:
             score = self._router.user_outputs.add_to(score)
         judged = self._router.judged(score.model)
         return score if judged is score.model else replace(score, model=judged)
+
+    async def score_without(
+        self, audio: Samples, holes: Sequence[Span], ticket: Ticket
+    ) -> NDArray[np.float32]:
+        """See `EmbeddedScorer.score_without`; no other model is asked. Raises `ScoringError`."""
+        if not isinstance(self._scorer, EmbeddedScorer):
+            raise ScorerUnavailable("this model is not asked about parts of an utterance")
+        return await self._scorer.score_without(audio, holes, ticket)
 
     async def close(self) -> None:
         """Nothing to do: the router closes the models."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.cues.catalogue import CUES
+from affectstream_server.cues.saliency import Span
 from affectstream_server.scoring.scorer import (
     ModelInfo,
     Score,
@@ -26,6 +29,20 @@ from affectstream_server.utterance import Utterance
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """What stands beside a score, for those who asked. Cues by name, in their units."""
+
+    cues: Mapping[str, float] = field(default_factory=dict)
+    inside: Mapping[str, float] = field(default_factory=dict)
+    """Within ``spans``."""
+    outside: Mapping[str, float] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    """Where the score rests."""
+    missing: str = ""
+    """What was asked for and is not here, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """An utterance and what became of its score: exactly one of ``score`` and ``failure`` is set."""
 
@@ -37,6 +54,8 @@ class Verdict:
     queue_ms: float | None = None
     speculated: bool = False
     """The score was begun before the endpoint."""
+    explanation: Explanation | None = None
+    """Only where it was asked for."""
 
 
 class TooShort(ScoringError):
@@ -105,6 +124,8 @@ def affect_event(
             speech_samples=bounds.speech_samples,
         )
         event.status_detail = "; ".join(filter(None, (detail, verdict.score.detail)))
+        if verdict.explanation is not None and not provisional:
+            _explain(event, verdict.explanation, bounds.audio_start)
         if event.status == pb.AFFECT_STATUS_LOW_SNR:  # the card vouches for nothing in so much noise
             event.uncertainty.calibrated = False
     elif verdict.failure is not None:
@@ -133,6 +154,23 @@ def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
     event.timing.compute_ms = score.compute_ms
     if embedding:
         event.embedding.extend(score.embedding.tolist())
+
+
+def _explain(event: pb.AffectEvent, explanation: Explanation, start: int) -> None:
+    """``start`` is the utterance's, in samples at 16 kHz."""
+    for cue in CUES:
+        if cue.name not in explanation.cues:
+            continue
+        message = event.cues.add(name=cue.name, value=explanation.cues[cue.name], unit=cue.unit)
+        if cue.name in explanation.inside:
+            message.salient_value = explanation.inside[cue.name]
+        if cue.name in explanation.outside:
+            message.other_value = explanation.outside[cue.name]
+    for span in explanation.spans:
+        event.saliency.add(
+            audio_start=duration(start + span.start), audio_end=duration(start + span.end), weight=span.weight
+        )
+    event.status_detail = "; ".join(filter(None, (event.status_detail, explanation.missing)))
 
 
 def uncertainty(probabilities: NDArray[np.floating[Any]], *, calibrated: bool) -> pb.Uncertainty:

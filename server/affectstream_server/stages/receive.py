@@ -76,13 +76,20 @@ class StreamConfig:
     mode: pb.EndpointingMode.ValueType
     endpointing: Endpointing
     embedding: bool
+    cues: bool
+    saliency: bool
     progress_interval_ms: int
     provisional_interval_ms: int
     """0: none."""
     labels: dict[str, str]
 
     def effective_outputs(self) -> pb.OutputConfig:
-        outputs = pb.OutputConfig(embedding=self.embedding, progress_interval_ms=self.progress_interval_ms)
+        outputs = pb.OutputConfig(
+            embedding=self.embedding,
+            cues=self.cues,
+            saliency=self.saliency,
+            progress_interval_ms=self.progress_interval_ms,
+        )
         if self.provisional_interval_ms:
             outputs.provisional_interval_ms = self.provisional_interval_ms
         return outputs
@@ -105,6 +112,7 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
     audio = read_format(config.audio, "config.audio")
     channels, refused = _read_channels(config, audio.channel_count, settings)
     _check_outputs(config.outputs)
+    check_saliency(config.outputs, settings, "config.outputs")
     return StreamConfig(
         session_id=config.session_id,
         format=audio,
@@ -114,6 +122,8 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
         mode=config.endpointing.mode or pb.ENDPOINTING_MODE_SERVER,
         endpointing=read_endpointing(config.endpointing, settings),
         embedding=config.outputs.embedding,
+        cues=config.outputs.cues,
+        saliency=config.outputs.saliency,
         progress_interval_ms=(
             config.outputs.progress_interval_ms
             if config.outputs.HasField("progress_interval_ms")
@@ -320,11 +330,13 @@ def _range_of(metadata: list[object]) -> tuple[float, float, bool]:
     )
 
 
+def check_saliency(outputs: pb.OutputConfig, settings: Settings, field: str) -> None:
+    """Only the embedded model is asked about parts of utterances. Raises `NotServed`."""
+    if outputs.saliency and settings.triton.address:
+        raise NotServed(f"{field}.saliency", "saliency of a model behind Triton", instead="leave it false")
+
+
 def _check_outputs(outputs: pb.OutputConfig) -> None:
-    if outputs.cues:
-        raise NotServed("config.outputs.cues", "cues", instead="leave it false")
-    if outputs.saliency:
-        raise NotServed("config.outputs.saliency", "saliency", instead="leave it false")
     for name, low, high in (("progress_interval_ms", 100, 60_000), ("provisional_interval_ms", 250, 10_000)):
         value = getattr(outputs, name)
         if outputs.HasField(name) and not low <= value <= high:  # type: ignore[arg-type] # both are its fields

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from affectstream_server.scoring.load import Share, Ticket
 from affectstream_server.scoring.scorer import ModelFault, Scorer, ScoringError
@@ -20,6 +21,14 @@ from affectstream_server.stages.decide import Verdict
 from affectstream_server.utterance import Utterance
 
 _log = logging.getLogger(__name__)
+
+
+class Explaining(Protocol):
+    """What is asked for beside scores."""
+
+    async def explained(self, utterance: Utterance, scoring: Awaitable[Verdict], deadline: float) -> Verdict:
+        """What ``scoring`` gives and more, by ``deadline`` in `time.perf_counter`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -55,6 +64,8 @@ class ScoringQueue:
         self._jobs: deque[tuple[Utterance, asyncio.Future[Verdict]]] = deque()
         self._ahead: dict[int, _Ahead] = {}
         self._provisional: dict[int, asyncio.Task[Verdict]] = {}
+        self.explaining: Explaining | None = None
+        """What finals carry beside their scores."""
         self.used = 0
         """Speculative scores that became finals."""
         self.dropped = 0
@@ -99,7 +110,7 @@ class ScoringQueue:
 
     def speculate(self, utterance: Utterance) -> None:
         """Begin to score an utterance whose endpoint is not declared yet. One a channel."""
-        self._ahead[utterance.channel] = self._begin(utterance)
+        self._ahead[utterance.channel] = self._begin(utterance, self.explaining)
 
     def is_ahead(self, channel: int) -> bool:
         """A speculative score of this channel was begun and may still be used."""
@@ -116,7 +127,7 @@ class ScoringQueue:
 
     def score_so_far(self, utterance: Utterance) -> None:
         """Score an open utterance as far as it was heard, for a provisional event. One a channel."""
-        self._send_provisional(self._begin(utterance).task, utterance.channel, "INTERVAL")
+        self._send_provisional(self._begin(utterance, None).task, utterance.channel, "INTERVAL")
 
     def close(self) -> None:
         """Cancel what was not delivered."""
@@ -178,19 +189,29 @@ class ScoringQueue:
                 return Verdict(utterance, None, verdict.failure, time.perf_counter())
         else:
             left_s = self._deadline_s
+        scoring = self._score_now(utterance, declared, left_s)
+        if self.explaining is None:
+            return await scoring
+        return await self.explaining.explained(utterance, scoring, declared + self._deadline_s)
+
+    async def _score_now(self, utterance: Utterance, declared: float, timeout_s: float) -> Verdict:
         with self._share.ticket(urgent=True) as ticket:
-            verdict = await score_utterance(self._scorer, utterance, left_s, ticket)
+            verdict = await score_utterance(self._scorer, utterance, timeout_s, ticket)
         if verdict.score is None:
             return verdict
         queue_ms = max(0.0, (verdict.scored_at - declared) * 1_000 - verdict.score.compute_ms)
-        return Verdict(utterance, verdict.score, None, verdict.scored_at, queue_ms=queue_ms)
+        return replace(verdict, queue_ms=queue_ms)
 
-    def _begin(self, utterance: Utterance) -> _Ahead:
-        """Begin to score an open utterance. It counts at once, and until it is over."""
+    def _begin(self, utterance: Utterance, explaining: Explaining | None) -> _Ahead:
+        """Begin to score an open utterance. It counts at once, and until its score is there."""
         ticket = self._share.ticket(urgent=False)
-        scoring = score_utterance(self._scorer, utterance, self._deadline_s, ticket)
-        task = asyncio.get_running_loop().create_task(scoring)
-        task.add_done_callback(lambda _: ticket.leave())
+        loop = asyncio.get_running_loop()
+        task = scoring = loop.create_task(score_utterance(self._scorer, utterance, self._deadline_s, ticket))
+        scoring.add_done_callback(lambda _: ticket.leave())
+        if explaining is not None:
+            deadline = time.perf_counter() + self._deadline_s
+            task = loop.create_task(explaining.explained(utterance, scoring, deadline))
+            task.add_done_callback(lambda _: scoring.cancel())  # also where it never began
         return _Ahead(utterance, task, ticket)
 
 
@@ -218,4 +239,6 @@ def _same(ahead: Utterance, declared: Utterance) -> bool:
 
 
 def _as_final(verdict: Verdict, utterance: Utterance) -> Verdict:
-    return Verdict(utterance, verdict.score, None, time.perf_counter(), speculated=True)
+    return replace(
+        verdict, utterance=utterance, scored_at=time.perf_counter(), queue_ms=None, speculated=True
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -173,3 +174,34 @@ def test_a_tenants_optional_work_has_its_part_of_the_room() -> None:
         ticket.leave()
     assert load.in_flight == 0
     assert not Load(0).has_room("t"), "none at all where none is wanted"
+
+
+async def test_the_background_waits_for_everybody_else(pool: FairPool[str]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def hold() -> str:
+        begun.set()
+        go_on.wait(5)
+        return ""
+
+    def note(name: str) -> str:
+        order.append(name)
+        return name
+
+    jobs = [asyncio.create_task(pool.run(Ticket("a"), 1.0, None, hold))]
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    jobs.append(
+        asyncio.create_task(pool.run(Ticket("a"), 1.0, None, lambda: note("behind"), background=True))
+    )
+    await asyncio.sleep(0)
+    jobs += [
+        asyncio.create_task(pool.run(Ticket(name), 9.0, None, partial(note, name)))
+        for name in ("one", "two", "three")
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*jobs)
+    assert order[-1] == "behind"
+    assert len(order) == 4

@@ -169,9 +169,14 @@ async def test_leaving_without_end_abandons_the_call(leave: str) -> None:
         (StreamConfig(audio=AudioFormat(channel_count=9)), InvalidRequest, "config.audio.channel_count", "9"),
         (StreamConfig(model="nonsuch"), InvalidRequest, "config.model", "nonsuch"),
         (StreamConfig(endpointing=Endpointing(hangover_ms=9)), InvalidRequest, "hangover_ms", "9"),
-        (StreamConfig(outputs=Outputs(cues=True)), errors.Unimplemented, "config.outputs.cues", ""),
+        (
+            StreamConfig(outputs=Outputs(provisional_interval_ms=9)),
+            InvalidRequest,
+            "config.outputs.provisional_interval_ms",
+            "9",
+        ),
     ],
-    ids=["rate", "encoding", "channels", "model", "hangover", "cues"],
+    ids=["rate", "encoding", "channels", "model", "hangover", "provisional"],
 )
 async def test_a_refused_stream_names_field_value_and_limit(
     server_address: str, config: StreamConfig, kind: type[errors.AffectStreamError], field: str, value: str
