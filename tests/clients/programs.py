@@ -16,6 +16,8 @@ from tests.wire.client.helpers import Done, finish
 ROOT = Path(__file__).resolve().parents[2]
 NODE = ROOT / "clients/node"
 GO = ROOT / "clients/go/build/stream"
+PATIENT = {"endpointing": {"stall_ms": 20_000}}
+"""Settings of a server for which a busy machine's pauses end no utterance."""
 OTHERS = ("node", "go")
 """The languages whose command has the same options."""
 

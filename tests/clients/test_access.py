@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affectstream_server.auth import tokens
-from tests.clients.programs import OTHERS, run
+from tests.clients.programs import OTHERS, PATIENT, run
 from tests.support.pki import Pki
 from tests.support.wire import running_server
 
@@ -21,7 +21,9 @@ async def guarded(pki: Pki, tmp_path: Path) -> AsyncIterator[tuple[str, str]]:
     secret, line = tokens.make("acme", "agent", None)
     (tmp_path / "tokens.yaml").write_text(line)
     tls = {"cert_file": pki.server.cert, "key_file": pki.server.key}
-    async with running_server({"tls": tls, "auth": {"tokens_file": str(tmp_path / "tokens.yaml")}}) as server:
+    async with running_server(
+        PATIENT | {"tls": tls, "auth": {"tokens_file": str(tmp_path / "tokens.yaml")}}
+    ) as server:
         yield server.address.replace("127.0.0.1", "localhost"), secret
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge.arguments import MIN_PING_INTERVAL_MS
-from tests.clients.programs import OTHERS, ROOT, finish_after, read_until, run, start
+from tests.clients.programs import OTHERS, PATIENT, ROOT, finish_after, read_until, run, start
 from tests.support.http2 import listening
 from tests.support.process import start_process
 from tests.support.wire import running_server
@@ -20,7 +20,7 @@ from tests.wire.client.helpers import STARTED, Call, Requests, odd_server, respo
 
 @pytest.mark.parametrize("language", OTHERS)
 async def test_a_refusal_shows_reason_field_value_and_limit(language: str) -> None:
-    async with running_server() as server:
+    async with running_server(PATIENT) as server:
         done = await run(language, "--server", server.address, "--rate", "4000", "-", data=bytes(640))
     assert (done.status, done.out) == (1, "")
     assert done.err.endswith(
@@ -146,7 +146,7 @@ async def test_input_that_cannot_be_read_is_status_2(language: str, tmp_path: Pa
 
 @pytest.mark.parametrize("language", OTHERS)
 async def test_ctrl_c_ends_the_audio_and_waits_for_the_finals(language: str, talk: Path) -> None:
-    async with running_server() as server:
+    async with running_server(PATIENT) as server:
         process = await start(language, "--server", server.address, talk)
         lines = await read_until(process, "speechStarted")
         process.send_signal(signal.SIGINT)

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
-from tests.clients.programs import finish_after, read_until, run, start
+from tests.clients.programs import PATIENT, finish_after, read_until, run, start
 from tests.clients.test_same import comparable, whole
 from tests.support.fault_proxy import FaultProxy
 from tests.support.wire import running_server
@@ -26,7 +26,7 @@ def said(events: list[pb.SessionEvent]) -> dict[str, object]:
 
 @pytest.mark.parametrize("politely", [False, True], ids=["reset", "ended"])
 async def test_a_talk_over_many_lines_is_the_talk_over_one(talk: Path, politely: bool) -> None:
-    async with running_server() as server, FaultProxy(server.address) as proxy:
+    async with running_server(PATIENT) as server, FaultProxy(server.address) as proxy:
         uncut = whole(
             await run("node", "--server", server.address, "--speed", "0", "--session-id", "talk", talk)
         )
@@ -79,7 +79,7 @@ async def test_a_line_that_breaks_while_events_come_again_loses_none(talk: Path)
 
 
 async def test_a_stream_at_its_age_limit_goes_on_in_the_next(talk: Path) -> None:
-    async with running_server({"server": {"stream_age_s": 2, "drain_s": 0.5}}) as server:
+    async with running_server(PATIENT | {"server": {"stream_age_s": 2, "drain_s": 0.5}}) as server:
         done = await run("node", "--server", server.address, "--speed", "8", talk)
     assert done.status == 0
     assert "reason: STREAM_AGE" in done.err
@@ -90,7 +90,7 @@ async def test_a_stream_at_its_age_limit_goes_on_in_the_next(talk: Path) -> None
 
 
 async def test_it_gives_up_in_the_end(talk: Path) -> None:
-    async with running_server() as server, FaultProxy(server.address) as proxy:
+    async with running_server(PATIENT) as server, FaultProxy(server.address) as proxy:
         process = await start("node", "--server", proxy.address, "--give-up-s", "1", talk)
         lines = await read_until(process, "speechStarted")
         await proxy.refuse()
@@ -101,7 +101,7 @@ async def test_it_gives_up_in_the_end(talk: Path) -> None:
 
 
 async def test_without_reconnecting_a_cut_line_ends_the_command(talk: Path) -> None:
-    async with running_server() as server, FaultProxy(server.address) as proxy:
+    async with running_server(PATIENT) as server, FaultProxy(server.address) as proxy:
         for language, options in (("node", ["--no-reconnect"]), ("go", [])):
             process = await start(language, "--server", proxy.address, *options, talk)
             lines = await read_until(process, "speechStarted")
@@ -112,7 +112,11 @@ async def test_without_reconnecting_a_cut_line_ends_the_command(talk: Path) -> N
 
 
 async def test_a_session_that_is_gone_is_not_tried_again(talk: Path) -> None:
-    async with running_server() as first, running_server() as second, FaultProxy(first.address) as proxy:
+    async with (
+        running_server(PATIENT) as first,
+        running_server(PATIENT) as second,
+        FaultProxy(first.address) as proxy,
+    ):
         process = await start("node", "--server", proxy.address, talk)
         lines = await read_until(process, "speechStarted")
         proxy.retarget(second.address)

@@ -15,10 +15,8 @@ export class Ring {
     return this.#pieces.length ? this.end - this.#pieces[0].start : 0;
   }
 
+  /** Whole samples, right after those before. */
   add(data) {
-    if (data.length % this.frameBytes) {
-      throw new RangeError(`audio.data: got ${data.length} bytes, a sample of every channel has ${this.frameBytes}`);
-    }
     if (!data.length) return;
     const end = this.end + data.length / this.frameBytes;
     this.#pieces.push({start: this.end, end, data});

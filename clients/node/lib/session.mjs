@@ -27,6 +27,7 @@ export class Session {
   #config;
   #policy;
   #ring;
+  #rest = Buffer.alloc(0); // of a sample that came in two pieces
   #rate;
   #pieceSamples;
   #started; // of the newest call
@@ -60,12 +61,14 @@ export class Session {
     this.#config.outputs = {progressIntervalMs: 1_000, ...config.outputs};
   }
 
-  /** Give some audio; resolves at once while the server keeps up. Rejects where the session is over. */
+  /** Give some audio, cut anywhere; resolves at once while the server keeps up. Rejects where the session is over. */
   async send(data) {
-    for (let at = 0; at < data.length; ) {
-      const size = this.#pieceSamples * this.#ring.frameBytes;
-      this.#ring.add(data.subarray(at, at + size));
-      at += size;
+    const {frameBytes} = this.#ring;
+    const all = this.#rest.length ? Buffer.concat([this.#rest, data]) : data;
+    const whole = all.length - (all.length % frameBytes);
+    this.#rest = all.subarray(whole);
+    for (let at = 0, size = this.#pieceSamples * frameBytes; at < whole; at += size) {
+      this.#ring.add(all.subarray(at, Math.min(at + size, whole)));
       this.#notify();
       while (!this.#over && this.#ring.length > this.#policy.ringS * this.#rate) await this.#changed();
       if (this.#over) throw this.#over;
