@@ -18,6 +18,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
 from affectstream_server.explain import Explainer
+from affectstream_server.observer import NOBODY, Observer, SessionObserver
 from affectstream_server.quotas import Quotas, Tenant
 from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Load, Share
@@ -73,7 +74,9 @@ class Analyzer:
         real_time: RealTime,
         *,
         explainer: Explainer,
+        observer: Observer = NOBODY,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._router = router
         self._load = load
@@ -138,7 +141,30 @@ class Analyzer:
         tenant.take_audio(len(samples))
         wait_s = self._real_time.take(_COST * ms_of_samples(len(samples)) / 1_000)
         await asyncio.sleep(min(wait_s, (until - loop.time()) / 2))
-        utterance = _whole(asked.utterance_id, samples)
+        # The caller's own id may be about a person: it goes into the answer, and nowhere else.
+        utterance = _whole(secrets.token_hex(8), samples)
+        observed = self._observer.analysis(tenant.name)
+        try:
+            event = await self._event(
+                utterance, route, until, tenant, observed=observed, outputs=asked.outputs
+            )
+        finally:
+            observed.ended("")
+        event.utterance_id = asked.utterance_id
+        return pb.AnalyzeUtteranceResponse(event=event)
+
+    async def _event(
+        self,
+        utterance: Utterance,
+        route: Route,
+        until: float,
+        tenant: Tenant,
+        *,
+        observed: SessionObserver,
+        outputs: pb.OutputConfig,
+    ) -> pb.AffectEvent:
+        observed.declared(utterance)
+        samples, clock = utterance.audio, asyncio.get_running_loop().time
         least_ms = self._settings.endpointing.min_utterance_ms
         if ms_of_samples(len(samples)) < least_ms:
             short = TooShort(
@@ -147,23 +173,25 @@ class Analyzer:
             verdict = Verdict(utterance, None, short, time.perf_counter())
         else:
             share = self._load.share(tenant.name, _STREAM, tenant.quota.weight)
-            explaining = self._explainer.of(
-                route, share, cues=asked.outputs.cues, saliency=asked.outputs.saliency
-            )
-            left_s = max(0.0, until - loop.time())
-            scoring = _score(route, utterance, share, left_s)
+            explaining = self._explainer.of(route, share, cues=outputs.cues, saliency=outputs.saliency)
+            left_s = max(0.0, until - clock())
+            scoring = _score(route, utterance, share, left_s, observed)
             if explaining is None:
                 verdict = await scoring
             else:
                 verdict = await explaining.explained(utterance, scoring, time.perf_counter() + left_s)
-        event = affect_event(verdict, route.model, embedding=asked.outputs.embedding)
+        event = affect_event(verdict, route.model, embedding=outputs.embedding)
         event.timing.ClearField("hangover_ms")
-        return pb.AnalyzeUtteranceResponse(event=event)
+        event.traceparent = observed.traceparent(utterance.utterance_id)
+        observed.decided(verdict, event)
+        return event
 
 
-async def _score(route: Route, utterance: Utterance, share: Share, timeout_s: float) -> Verdict:
+async def _score(
+    route: Route, utterance: Utterance, share: Share, timeout_s: float, observed: SessionObserver
+) -> Verdict:
     with share.ticket(urgent=True) as ticket:
-        return await score_utterance(route, utterance, timeout_s, ticket)
+        return await score_utterance(route, utterance, timeout_s, ticket, observed)
 
 
 def read_request(request: pb.AnalyzeUtteranceRequest, settings: Settings, names: tuple[str, ...]) -> Asked:

@@ -26,9 +26,9 @@ class Server:
         or `SettingsError`."""
         self._settings = settings
         libopus.load()
-        self.pipeline = Pipeline(settings, from_settings(settings))
-        self._grpc = GrpcServer(settings, self.pipeline)
-        self.telemetry = open_telemetry(settings.telemetry, self.pipeline)
+        self.telemetry = open_telemetry(settings.telemetry)
+        self.pipeline = Pipeline(settings, from_settings(settings), self.telemetry.observer)
+        self._grpc = GrpcServer(settings, self.pipeline, self.telemetry.calls)
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -40,7 +40,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Streams are accepted from when the model is ready: at once for one in this process."""
-        self.telemetry.start()
+        self.telemetry.start(self.pipeline)
         self.pipeline.start()
         await self._grpc.start()
         self.pipeline.router.start(self._changed.set)

@@ -19,6 +19,7 @@ import asyncio
 import itertools
 import logging
 import time
+from contextvars import Context
 from typing import Final
 
 from affectstream_server.analyze import Analyzer
@@ -29,6 +30,7 @@ from affectstream_server.bus.open import open_bus
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.explain import Explainer, Explaining
+from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.quotas import Quotas
 from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Load, Share
@@ -52,22 +54,32 @@ _CLOCK_S: Final = 0.05
 class Pipeline:
     """Every session of this process, its detector and its models. Lives on one event loop."""
 
-    def __init__(self, settings: Settings, router: Router) -> None:
+    def __init__(self, settings: Settings, router: Router, observer: Observer = NOBODY) -> None:
         self.settings = settings
         self.router = router
+        self._observer = observer
+        self._nobodys = Context()
         self.load = Load(settings.scoring.optional_below)
         self.quotas = Quotas(settings)
         self._real_time = RealTime(settings.server.ahead_rate)
         self.explainer = Explainer(settings)
         self.analyzer = Analyzer(
-            settings, router, self.load, self.quotas, self._real_time, explainer=self.explainer
+            settings,
+            router,
+            self.load,
+            self.quotas,
+            self._real_time,
+            explainer=self.explainer,
+            observer=observer,
         )
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: Blocks[tuple[Session, Channel]] = Blocks(self._real_time)
         self._tick_planned = False
         self.bus: Bus | None = open_bus(settings.bus)
-        self.sessions = Sessions(settings, router, self, release=self._release, bus=self.bus)
+        self.sessions = Sessions(
+            settings, router, self, release=self._release, bus=self.bus, observer=observer
+        )
         self.watching = Watching(settings.bus, self.bus)
         self._empty = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
@@ -168,7 +180,10 @@ class Pipeline:
         self._wait(session, channel)
         if not self._tick_planned:
             self._tick_planned = True
-            asyncio.get_running_loop().call_later(self.settings.detection.tick_ms / 1_000, self._tick)
+            # What it begins is no more of the session that planned it than of the others.
+            asyncio.get_running_loop().call_later(
+                self.settings.detection.tick_ms / 1_000, self._tick, context=self._nobodys
+            )
 
     def settle(self, session: Session, channel: Channel) -> None:
         """Look at all of the channel's blocks now, alone: a control holds at the audio before it."""
@@ -202,6 +217,7 @@ class Pipeline:
     def _look_at(self, batch: list[tuple[Session, Channel]]) -> None:
         if not batch:
             return
+        began = time.perf_counter()
         slots = [channel.slot for _, channel in batch if channel.slot is not None]
         probabilities, _ = self._detector.detect(slots, [channel.window() for _, channel in batch])
         for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
@@ -210,6 +226,7 @@ class Pipeline:
             except Exception:  # noqa: BLE001 - one session's fault must not stop the others
                 _log.exception("session %s failed", session.session_id)
                 session.interrupt(InternalFault())
+        self._observer.looked(len(batch), time.perf_counter() - began)
 
     async def _watch_clock(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from affectstream_server.controls import Controls, check_id
 from affectstream_server.errors import ServiceError, Superseded, Unavailable
 from affectstream_server.hearing import Hearing
 from affectstream_server.listening import Detection, Listening
+from affectstream_server.observer import NOBODY, UNOBSERVED, Observer
 from affectstream_server.resume import ResumeKey
 from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
@@ -77,9 +78,18 @@ class Session:
     _config: StreamConfig
 
     def __init__(
-        self, settings: Settings, scorer: Route, detection: Detection, stream: Stream, bus: Bus | None = None
+        self,
+        settings: Settings,
+        scorer: Route,
+        detection: Detection,
+        stream: Stream,
+        *,
+        bus: Bus | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         """``bus``: where those who watch hear of it."""
+        self._observer = observer
+        self._observed = UNOBSERVED
         self._settings = settings
         self._scorer = scorer
         self._detection = detection
@@ -150,6 +160,8 @@ class Session:
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
         self.listening = Listening(self, checked, self._settings, self._detection, ahead)
         self.events.on_relief = self.listening.make_room
+        observed = self._observer.session(self.session_id, config, self.identity.tenant)
+        self._observed = self.voice.observer = self.voice.scoring.observer = self.events.observer = observed
         if self._bus is not None:
             self.events.publication = Publication(self._bus, self.identity.tenant, self.session_id)
         self._progress_due = self._progress_frames
@@ -178,6 +190,7 @@ class Session:
         heard_until = self.hearing.frames * audio.sample_rate_hz // before
         accepted_until = heard_until if self.hearing.ended else max(heard_until, resume.audio_offset_samples)
         last_sequence = resume.last_sequence if resume.HasField("last_sequence") else None
+        self._observed.moved(self.events.epoch + 1)
         lost = self.events.move(self._started(self.events.epoch + 1, accepted_until), last_sequence)
         if lost:
             text = f"{lost} events before this stream are not kept any more"
@@ -193,6 +206,7 @@ class Session:
         """The call is over, and the session waits for another."""
         self.stream = None
         self.events.leave()
+        self._observed.lost()
 
     def control(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
@@ -297,6 +311,7 @@ class Session:
     def _close(self, reason: pb.CloseReason.ValueType, open_utterance_id: str = "") -> None:
         if not self.over:
             closed = pb.SessionClosed(reason=reason, open_utterance_id=open_utterance_id)
+            self._observed.closing(reason_name(reason))
             self.voice.close(closed, self._progress(), self.listening.heard_until)
 
     async def settle_and_close(self) -> None:
@@ -353,6 +368,12 @@ class Session:
             reason = _CLOSE_REASONS.get(self.failure.reason, pb.CLOSE_REASON_ERROR)
         closed = pb.SessionClosed(reason=reason, open_utterance_id=self.listening.open_utterance_id)
         self.events.finish(pb.SessionEvent(session_closed=closed))
+        self._observed.ended(reason_name(reason))
+
+
+def reason_name(reason: pb.CloseReason.ValueType) -> str:
+    """As END_OF_AUDIO."""
+    return pb.CloseReason.Name(reason).removeprefix("CLOSE_REASON_")
 
 
 def going_away() -> Unavailable:

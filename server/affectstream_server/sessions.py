@@ -13,6 +13,7 @@ from affectstream_server.auth import Identity
 from affectstream_server.bus.bus import Bus
 from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
 from affectstream_server.listening import Detection
+from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.resume import NOBODYS, check_same, no_session
 from affectstream_server.scoring.router import Router
 from affectstream_server.session import IDLE_SHARE, Session, going_away
@@ -40,12 +41,14 @@ class Sessions:
         *,
         release: Callable[[Session], None],
         bus: Bus | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         self._settings = settings
         self._router = router
         self._detection = detection
         self._release = release
         self._bus = bus
+        self._observer = observer
         self._drained_at: float | None = None
         self._unborn_until = 0.0
         self._streams: set[Stream] = set()
@@ -99,7 +102,14 @@ class Sessions:
         before = self._by_id.get((stream.identity.tenant, config.session_id))
         if before is not None and not before.over:
             raise _taken(config.session_id, self._lost.get(before))
-        session = Session(self._settings, self._router.open(), self._detection, stream, self._bus)
+        session = Session(
+            self._settings,
+            self._router.open(),
+            self._detection,
+            stream,
+            bus=self._bus,
+            observer=self._observer,
+        )
         session.start(config)
         if before is not None:
             self._close(before)

@@ -8,6 +8,7 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
 from affectstream_server.errors import LimitReached, ServiceError
+from affectstream_server.observer import UNOBSERVED
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
 from affectstream_server.stages.abstain import doubt
@@ -49,6 +50,8 @@ class Voice:
         self._failed = failed
         self._quota = quota
         quota.warn = self.warn
+        self.observer = UNOBSERVED
+        """Is told of each utterance."""
         self._summary = Summary()
         self._baselines = Baselines()
         self._cue_baselines = CueBaselines()
@@ -102,6 +105,7 @@ class Voice:
         """Utterances of a channel began or ended: say so, and score those that ended."""
         for item in decided:
             if isinstance(item, Utterance):
+                self.observer.declared(item)
                 self.emit(speech_ended(item))
                 refusal = self._refusal(item.bounds)
                 if refusal is None:
@@ -110,6 +114,7 @@ class Voice:
                     self._quota.refuse_utterance(refusal)
                 self.scoring.submit(item, refusal)
             else:
+                self.observer.opened(item, channel)
                 self._summary.utterances += 1
                 self.turns.began(item.utterance_id, item.bounds.audio_start)
                 self.emit(speech_started(channel, item))
@@ -171,10 +176,12 @@ class Voice:
             embedding=self.embedding,
             turn_id=self.turns.turn_of(utterance.utterance_id),
         )
+        event.traceparent = self.observer.traceparent(utterance.utterance_id)
         self._baselines.compare(utterance.channel, event)
         self._cue_baselines.compare(utterance.channel, event)
         self._summary.add(event, verdict)
         self.turns.add(event)
+        self.observer.decided(verdict, event)
         self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
         self._delivered()
 
@@ -188,4 +195,5 @@ class Voice:
             provisional=trigger,
             turn_id=self.turns.turn_of(verdict.utterance.utterance_id),
         )
+        event.traceparent = self.observer.traceparent(event.utterance_id)
         self.emit(pb.SessionEvent(channel=verdict.utterance.channel, affect=event))

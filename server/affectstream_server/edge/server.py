@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -11,10 +11,14 @@ from grpc_reflection.v1alpha import reflection
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
+from affectstream_server.edge.observing import Observing
 from affectstream_server.edge.service import SERVICE_NAME, AffectService
 from affectstream_server.edge.tls import server_credentials
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.settings import Settings
+
+if TYPE_CHECKING:
+    from affectstream_server.telemetry.calls import Calls
 
 LIVENESS: Final = "liveness"
 """Health service name that serves as long as the process does; "" and the service's name are readiness."""
@@ -29,13 +33,17 @@ class CannotListen(Exception):
 class GrpcServer:
     """A bound server that is not ready until it is told so."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
-        """Bind the socket. Raises `CannotListen`, or `SettingsError` for certificates and tokens."""
+    def __init__(self, settings: Settings, pipeline: Pipeline, calls: Calls | None = None) -> None:
+        """Bind the socket; ``calls`` is told of every call.
+
+        Raises `CannotListen`, or `SettingsError` for certificates and tokens.
+        """
         self._authenticator = Authenticator(settings.auth)
         credentials = server_credentials(settings.tls) if settings.tls.cert_file else None
-        self._server = grpc.aio.server(
-            options=channel_arguments(settings.server), interceptors=[Authentication(self._authenticator)]
-        )
+        interceptors: list[grpc.aio.ServerInterceptor] = [Authentication(self._authenticator)]
+        if calls is not None:  # first, so that it sees who is refused
+            interceptors.insert(0, Observing(calls))
+        self._server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
         self._server.add_generic_rpc_handlers((AffectService(pipeline).handler(),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

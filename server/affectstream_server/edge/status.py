@@ -8,6 +8,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from affectstream_server.edge.observing import note_reason
 from affectstream_server.errors import ServiceError
 
 DOMAIN: Final = "affectstream.dev"
@@ -37,5 +38,6 @@ def details(error: ServiceError) -> status_pb2.Status:
 
 async def abort(context: grpc.aio.ServicerContext, error: ServiceError) -> NoReturn:  # type: ignore[type-arg]
     """End the call with the error's status and details."""
+    note_reason(error)
     context.set_trailing_metadata(((_DETAILS_KEY, details(error).SerializeToString()),))
     await context.abort(getattr(grpc.StatusCode, error.status), error.message)

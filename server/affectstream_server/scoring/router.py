@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from affectstream_server.cues.saliency import Span
 from affectstream_server.errors import Unavailable
+from affectstream_server.observer import call_headers
 from affectstream_server.scoring.embedded import BUNDLED, EmbeddedScorer, ModelRejected
 from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.scoring.load import Ticket
@@ -191,7 +192,7 @@ def _behind_triton(settings: Settings, triton: TritonSettings, user_outputs: Use
         raise ModelRejected(
             f"triton.address is set and {error.name} is missing: pip install 'affectstream[triton]'"
         ) from None
-    client = TritonClient(triton.address)
+    client = TritonClient(triton.address, call_headers)
     scorers: list[ServedScorer] = [
         TritonScorer(client, wanted, triton, max_pending=settings.scoring.max_pending)
         for wanted in (triton.model, *triton.models)

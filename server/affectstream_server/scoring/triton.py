@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from affectstream_server.observer import SCORING
 from affectstream_server.scoring.breaker import Breaker, RetryBudget, State
 from affectstream_server.scoring.gate import Gate
 from affectstream_server.scoring.load import Ticket
@@ -187,9 +188,10 @@ class TritonScorer:
         if until - sent < _LEAST_S:
             raise TimedOut("no time is left")
         self.counts["asked"] += 1
-        question = serving.question(utterance_id, audio, self.name)
         try:
-            tensors = await self._client.infer(question, until - sent)
+            with SCORING.get().call(serving.model, self._breaker.state.value) as request_id:
+                question = serving.question(request_id or utterance_id, audio, self.name)
+                tensors = await self._client.infer(question, until - sent)
             return score_of(
                 serving.model,
                 tensors,

@@ -11,6 +11,7 @@ from typing import Protocol
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import LimitReached
+from affectstream_server.observer import UNOBSERVED
 from affectstream_server.stages.withhold import may_go, withheld, withhold_values
 
 
@@ -75,6 +76,8 @@ class EventQueue:
         """Keep what was written, for a stream that continues the session."""
         self.publication: Publication | None = None
         """Where events go too when they are serialised; None: nobody can watch."""
+        self.observer = UNOBSERVED
+        """Is told of each event that goes out."""
         self._events: deque[tuple[pb.SessionEvent, int]] = deque()
         self._bytes = 0
         self._written: deque[tuple[int, bytes]] = deque()
@@ -176,6 +179,7 @@ class EventQueue:
                         await write(data)
                 except TimeoutError:
                     raise too_slow("no room for an event", f"{LIMITS.slow_reader_ms} ms") from None
+                self.observer.written()
             if self._closed or outlet.ended:
                 return
             self._ready.clear()
@@ -209,9 +213,11 @@ class EventQueue:
         data = pb.StreamAffectResponse(event=event).SerializeToString()
         if self.retain:
             self._remember(event.sequence, data)
+        sealed_at = time.perf_counter()
         if self.publication is not None:
             last = event.HasField("session_closed") and not goes_on
             self.publication.publish(event, data, last=last)
+        self.observer.sealed(event, time.perf_counter() - sealed_at)
         return data
 
     def _remember(self, sequence: int, data: bytes) -> None:

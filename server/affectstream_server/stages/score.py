@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from affectstream_server.observer import UNOBSERVED, SessionObserver
 from affectstream_server.scoring.load import Share, Ticket
 from affectstream_server.scoring.scorer import ModelFault, Scorer, ScoringError
 from affectstream_server.stages.decide import Verdict
@@ -66,6 +67,8 @@ class ScoringQueue:
         self._provisional: dict[int, asyncio.Task[Verdict]] = {}
         self.explaining: Explaining | None = None
         """What finals carry beside their scores."""
+        self.observer = UNOBSERVED
+        """Is told of each score."""
         self.used = 0
         """Speculative scores that became finals."""
         self.dropped = 0
@@ -95,7 +98,7 @@ class ScoringQueue:
             job = loop.create_future()
             job.set_result(Verdict(utterance, None, refusal, time.perf_counter()))
         elif ahead is not None and ahead.task.done() and ahead.task.result().score is not None:
-            self.used += 1
+            self._count(used=True)
             job = loop.create_future()
             job.set_result(_as_final(ahead.task.result(), utterance))
         else:
@@ -120,7 +123,7 @@ class ScoringQueue:
         """The silence did not hold: the speculative score is provisional where wanted, or dropped."""
         ahead = self._ahead.pop(channel)
         if provisional:
-            self.dropped += 1
+            self._count(used=False)
             self._send_provisional(ahead.task, channel, "PAUSE")
         else:
             self._drop(ahead)
@@ -170,8 +173,13 @@ class ScoringQueue:
             task.cancel()
 
     def _drop(self, ahead: _Ahead) -> None:
-        self.dropped += 1
+        self._count(used=False)
         ahead.task.cancel()
+
+    def _count(self, *, used: bool) -> None:
+        self.used += used
+        self.dropped += not used
+        self.observer.speculated(used=used)
 
     async def _final(self, utterance: Utterance, ahead: _Ahead | None) -> Verdict:
         declared = time.perf_counter()
@@ -182,7 +190,7 @@ class ScoringQueue:
                 ahead.task.cancel()
                 raise
             if verdict.score is not None:
-                self.used += 1
+                self._count(used=True)
                 return _as_final(verdict, utterance)
             left_s = self._deadline_s - (time.perf_counter() - declared)
             if left_s <= 0:
@@ -196,7 +204,7 @@ class ScoringQueue:
 
     async def _score_now(self, utterance: Utterance, declared: float, timeout_s: float) -> Verdict:
         with self._share.ticket(urgent=True) as ticket:
-            verdict = await score_utterance(self._scorer, utterance, timeout_s, ticket)
+            verdict = await score_utterance(self._scorer, utterance, timeout_s, ticket, self.observer)
         if verdict.score is None:
             return verdict
         queue_ms = max(0.0, (verdict.scored_at - declared) * 1_000 - verdict.score.compute_ms)
@@ -206,7 +214,9 @@ class ScoringQueue:
         """Begin to score an open utterance. It counts at once, and until its score is there."""
         ticket = self._share.ticket(urgent=False)
         loop = asyncio.get_running_loop()
-        task = scoring = loop.create_task(score_utterance(self._scorer, utterance, self._deadline_s, ticket))
+        task = scoring = loop.create_task(
+            score_utterance(self._scorer, utterance, self._deadline_s, ticket, self.observer)
+        )
         scoring.add_done_callback(lambda _: ticket.leave())
         if explaining is not None:
             deadline = time.perf_counter() + self._deadline_s
@@ -215,8 +225,21 @@ class ScoringQueue:
         return _Ahead(utterance, task, ticket)
 
 
-async def score_utterance(scorer: Scorer, utterance: Utterance, timeout_s: float, ticket: Ticket) -> Verdict:
+async def score_utterance(
+    scorer: Scorer,
+    utterance: Utterance,
+    timeout_s: float,
+    ticket: Ticket,
+    observer: SessionObserver = UNOBSERVED,
+) -> Verdict:
     """Ask the model about one utterance; whatever goes wrong is the verdict's failure."""
+    with observer.score(utterance, ahead=not ticket.urgent) as asked:
+        verdict = await _verdict(scorer, utterance, timeout_s, ticket)
+        asked.answered(verdict)
+    return verdict
+
+
+async def _verdict(scorer: Scorer, utterance: Utterance, timeout_s: float, ticket: Ticket) -> Verdict:
     failure: ScoringError
     try:
         score = await scorer.score(utterance.utterance_id, utterance.audio, timeout_s, ticket)

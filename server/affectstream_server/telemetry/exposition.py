@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from prometheus_client import ProcessCollector, start_http_server
-from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.registry import CollectorRegistry
 
 from affectstream_server.edge.server import CannotListen
 
@@ -16,15 +16,12 @@ _STOP_S: Final = 5.0
 class Exposition:
     """GET /metrics, as text or as OpenMetrics, which carries exemplars."""
 
-    def __init__(self, address: str, *collectors: Collector) -> None:
+    def __init__(self, address: str, registry: CollectorRegistry) -> None:
         """Listen at HOST:PORT. Raises `CannotListen`."""
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        for collector in collectors:
-            self.registry.register(collector)
+        ProcessCollector(registry=registry)
         host, _, port = address.rpartition(":")
         try:
-            self._server, self._thread = start_http_server(int(port), host.strip("[]"), self.registry)
+            self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)
         except OSError as error:
             raise CannotListen(
                 f"telemetry.metrics_address: cannot listen on {address}: {error.strerror}; port 0 is any"

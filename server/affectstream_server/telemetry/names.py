@@ -16,6 +16,8 @@ class Span(StrEnum):
 
     STREAM = "affectstream.stream"
     """From the call to the session's start, or to its refusal. It does not last as long as the call."""
+    STREAM_END = "affectstream.stream.end"
+    """How a stream ended that had begun, at its end. Linked to the stream's span."""
     ANALYSIS = "affectstream.analysis"
     """One AnalyzeUtterance call."""
     UTTERANCE = "affectstream.utterance"
@@ -48,6 +50,8 @@ class Attribute(StrEnum):
     SESSION = "affectstream.session.id"
     EPOCH = "affectstream.session.epoch"
     UTTERANCE = "affectstream.utterance.id"
+    UTTERANCES = "affectstream.utterances"
+    """Finals that a stream was sent."""
     CHANNEL = "affectstream.channel"
     TRIGGER = "affectstream.trigger"
     STATUS = "affectstream.status"
@@ -79,6 +83,9 @@ class Attribute(StrEnum):
     PEER = "affectstream.pii.peer"
     """The address that called."""
 
+
+Told = dict[str, str | int | float | bool]
+"""Attributes and their values."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -157,6 +164,14 @@ BUS_BEHIND: Final = Metric(
 )
 BUS_RETAINED: Final = Metric("affectstream_bus_retained_bytes", "gauge", "Memory of retained events.")
 
+SPANS_OPEN: Final = Metric("affectstream_spans_open", "gauge", "Spans that began and did not end yet.")
+SPANS: Final = Metric(
+    "affectstream_spans",
+    "counter",
+    "Spans that ended: exported; dropped, since the queue was full; failed, since nobody took them.",
+    ("outcome",),
+)
+
 # -- as it happens --------------------------------------------------------------------------------
 
 RPCS: Final = Metric("affectstream_rpcs", "counter", "Calls that ended.", ("method", "status"))
@@ -182,11 +197,20 @@ UTTERANCES_OF_TENANT: Final = Metric(
 ABANDONED: Final = Metric(
     "affectstream_utterances_abandoned", "counter", "Utterances that began and whose final nobody waited for."
 )
+STAGES: Final = (
+    "hangover",
+    "decision",
+    "queue",
+    "inference_queue",
+    "compute",
+    "decide",
+    "emit",
+    "publish",
+)
 STAGE: Final = Metric(
     "affectstream_stage_duration_seconds",
     "histogram",
-    "Where an utterance's time went: hangover, decision, queue, inference_queue, compute, decide, emit, "
-    "publish. Of the stages in the event's Timing, the same values.",
+    f"Where an utterance's time went: {', '.join(STAGES)}. All but the last two are the event's Timing.",
     ("stage",),
     _FAST,
     exemplars=True,
@@ -242,12 +266,6 @@ LOOP_LAG: Final = Metric(
 )
 LOGS_DROPPED: Final = Metric(
     "affectstream_logs_dropped", "counter", "Log records above their kind's rate.", ("level",)
-)
-SPANS: Final = Metric(
-    "affectstream_spans",
-    "counter",
-    "Spans that ended: exported; dropped, since the queue was full; failed, since nobody took them.",
-    ("outcome",),
 )
 
 METRICS: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))

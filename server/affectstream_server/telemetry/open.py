@@ -2,62 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.section import SettingsError
 from affectstream_server.settings_telemetry import TelemetrySettings
 
 if TYPE_CHECKING:
+    from affectstream_server.telemetry.calls import Calls
     from affectstream_server.telemetry.exposition import Exposition
 
 _log = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """All of it. Where nothing is on, nothing is imported and nothing happens."""
+    """Nothing is on: nothing is imported, and nothing happens."""
 
-    def __init__(self, settings: TelemetrySettings, pipeline: Pipeline) -> None:
-        self._settings = settings
-        self._pipeline = pipeline
-        self._exposition: Exposition | None = None
+    observer: Observer = NOBODY
+    """Is told what the core does."""
+    calls: Calls | None = None
+    """Is told what the edge does."""
+    metrics_address = ""
+    """HOST:PORT of /metrics; empty: there is none."""
 
-    @property
-    def metrics_address(self) -> str:
-        """HOST:PORT of /metrics; empty: there is none."""
-        return self._exposition.address if self._exposition is not None else ""
-
-    def start(self) -> None:
+    def start(self, pipeline: Pipeline) -> None:
         """Begin. Raises `CannotListen`."""
-        if self._settings.metrics:
-            from affectstream_server.telemetry.exposition import Exposition
-            from affectstream_server.telemetry.state import StateOfServer
-
-            self._exposition = Exposition(self._settings.metrics_address, StateOfServer(self._pipeline))
-            _log.info("metrics at http://%s/metrics", self.metrics_address)
 
     async def close(self) -> None:
         """Stop, and send what waits."""
+
+
+class RunningTelemetry(Telemetry):
+    """Metrics, traces or both."""
+
+    def __init__(self, settings: TelemetrySettings) -> None:
+        from prometheus_client import CollectorRegistry
+
+        from affectstream_server.telemetry.calls import Calls
+        from affectstream_server.telemetry.meters import Meters
+        from affectstream_server.telemetry.observed import ObservedProcess
+        from affectstream_server.telemetry.tracing import Tracing
+
+        self._settings = settings
+        self._registry = CollectorRegistry()
+        self.meters = Meters(self._registry, settings)
+        self.tracing = Tracing(settings)
+        self.observer = ObservedProcess(settings, self.tracing, self.meters)
+        self.calls = Calls(self.tracing, self.meters)
+        self._exposition: Exposition | None = None
+        self._lag: asyncio.Task[None] | None = None
+
+    def start(self, pipeline: Pipeline) -> None:
+        from affectstream_server.telemetry.exposition import Exposition
+        from affectstream_server.telemetry.lag import watch_lag
+        from affectstream_server.telemetry.state import StateOfServer
+
+        if self._settings.metrics:
+            self._registry.register(StateOfServer(pipeline, self.tracing))
+            self._exposition = Exposition(self._settings.metrics_address, self._registry)
+            self.metrics_address = self._exposition.address
+            _log.info("metrics at http://%s/metrics", self.metrics_address)
+            self._lag = asyncio.get_running_loop().create_task(watch_lag(self.meters.lag.observe))
+
+    async def close(self) -> None:
+        if self._lag is not None:
+            self._lag.cancel()
+            await asyncio.gather(self._lag, return_exceptions=True)
         if self._exposition is not None:
             await self._exposition.close()
-            self._exposition = None
+            self.metrics_address, self._exposition = "", None
+        await self.tracing.close()
 
 
-def open_telemetry(settings: TelemetrySettings, pipeline: Pipeline) -> Telemetry:
+def open_telemetry(settings: TelemetrySettings) -> Telemetry:
     """Ready to start. Raises `SettingsError`, as `check_installed` does."""
     check_installed(settings)
-    return Telemetry(settings, pipeline)
+    return RunningTelemetry(settings) if settings.on else Telemetry()
 
 
 def check_installed(settings: TelemetrySettings) -> None:
     """Raises `SettingsError` where something is asked for that is not installed."""
+    if not settings.on:
+        return
     try:
-        if settings.metrics:
-            import prometheus_client  # noqa: F401
-        if settings.traces:
-            import opentelemetry.exporter.otlp.proto.http.trace_exporter
-            import opentelemetry.sdk.trace  # noqa: F401
+        for package in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk", "prometheus_client"):
+            import_module(package)
     except ImportError as error:
         raise SettingsError(
             f"telemetry: {error.name} is not installed; it comes with: pip install 'affectstream[telemetry]'"

@@ -14,6 +14,7 @@ from affectstream_server.scoring.breaker import State
 from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.telemetry import names
 from affectstream_server.telemetry.names import Metric
+from affectstream_server.telemetry.tracing import Tracing
 
 Value = tuple[tuple[str, ...], float]
 
@@ -21,8 +22,9 @@ Value = tuple[tuple[str, ...], float]
 class StateOfServer(Collector):
     """Asked on the scrape's own thread: takes numbers, and copies what it goes through."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, tracing: Tracing) -> None:
         self._pipeline = pipeline
+        self._tracing = tracing
 
     def collect(self) -> Iterator[Family]:
         """What `names` has of how the server is at this moment."""
@@ -47,6 +49,10 @@ class StateOfServer(Collector):
             yield _family(names.BUS_DROPPED, [((), bus.dropped)])
             yield _family(names.BUS_BEHIND, [((), bus.behind)])
             yield _family(names.BUS_RETAINED, [((), bus.retained_bytes)])
+        if self._tracing.on:
+            spans = dict(self._tracing.counts)
+            yield _family(names.SPANS_OPEN, [((), spans.pop("open"))])
+            yield _family(names.SPANS, [((outcome,), count) for outcome, count in spans.items()])
 
 
 def _models(pipeline: Pipeline) -> Iterator[Family]:
