@@ -23,7 +23,7 @@ TRITON_MODELS := .venv-triton-models/bin
 SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
 INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
 MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
-EXTRAS := models pipecat livekit server bridge jwt redis telemetry triton opus plot mic cli base
+EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
 .PHONY: help setup demo triton triton-setup test test-service test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
@@ -125,7 +125,7 @@ clean: ## Remove what was made here
 
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,opus,jwt,redis,telemetry,triton,dev]'
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,fusion,opus,jwt,redis,telemetry,triton,dev]'
 	@touch $@
 
 .venv/.triton: .venv/.runtime

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.endpoint import WEIGHTS
-from quality import baseline, thresholds, tune, unheard
+from quality import baseline, fusion, thresholds, tune, unheard
 from quality.clips import AUDIO_VARIABLE, NoAudio, audio_folder
 from quality.generate import Generator
 from quality.listen import Progress
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m quality", description=__doc__)
-    parser.add_argument("command", choices=("segmentation", "tune", "baseline", "thresholds"))
+    parser.add_argument("command", choices=("segmentation", "tune", "baseline", "thresholds", "fusion"))
     parser.add_argument("--audio", type=Path, help=f"folder with manifest.tsv; default: {AUDIO_VARIABLE}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and Markdown")
     options = parser.parse_args(arguments)
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(thresholds.table(unheard.conditions(options.results / "unheard.tsv")))
             return 0
         folder = audio_folder(options.audio)
+        if options.command == "fusion":
+            print(fusion.markdown(folder, options.results / "unheard.tsv"))
+            return 0
         if options.command == "segmentation":
             _segmentation(folder, options.results)
         else:

@@ -27,6 +27,7 @@ case $name in
     "$work/bin/python" tools/check_light.py
     "$work/bin/affectstream" serve --check >/dev/null
     ;;
+  fusion) AFFECTSTREAM_FUSION__TEXT=lexicon "$work/bin/affectstream" serve --check >/dev/null ;;
   telemetry)
     AFFECTSTREAM_TELEMETRY__METRICS=true AFFECTSTREAM_TELEMETRY__TRACES=http://127.0.0.1:4318 \
       "$work/bin/affectstream" serve --check >/dev/null

@@ -126,6 +126,7 @@ def _check_files(settings: Settings) -> None:
     from affectstream_server import certificates
     from affectstream_server.auth.authenticator import Authenticator
     from affectstream_server.scoring.user_outputs import read_user_outputs
+    from affectstream_server.stages.fuse import open_fusion
     from affectstream_server.telemetry.open import check_installed
 
     if settings.tls.cert_file:
@@ -133,6 +134,7 @@ def _check_files(settings: Settings) -> None:
     Authenticator(settings.auth)
     check_installed(settings.telemetry)
     read_user_outputs(settings.scoring.user_outputs)
+    open_fusion(settings.fusion)
 
 
 def _say_ready(address: str) -> None:

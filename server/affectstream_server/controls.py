@@ -19,6 +19,7 @@ from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, NotServed
 from affectstream_server.hearing import Hearing
 from affectstream_server.listening import Listening
+from affectstream_server.no_effect import NoEffect
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.segment import Trigger
 from affectstream_server.timeline import from_rate
@@ -40,14 +41,6 @@ class Host(Protocol):
     def done(self, control: pb.Control, position: int) -> None:
         """Acknowledge a control that took effect."""
         ...
-
-
-class _NoEffect(Exception):
-    """A control that cannot take effect: the warning's code, message, value and limit."""
-
-    def __init__(self, code: str, message: str, value: object = "", limit: object = "") -> None:
-        super().__init__(message)
-        self.code, self.value, self.limit = code, value, limit
 
 
 @dataclass(slots=True, order=True)
@@ -84,6 +77,8 @@ class Controls:
     def take(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
         kind = _checked(control)
+        if kind == "transcript" and self._host.voice.fusion is None:
+            raise NotServed("control.transcript", "text", instead="leave it out")
         hearing = self._hearing
         if control.control_id:
             if control.control_id in self._before:
@@ -96,6 +91,9 @@ class Controls:
             )
         if kind == "consent_withdrawn":
             self._apply(control, kind)  # at once: what is not sent yet must not be sent
+            return
+        if kind == "transcript":
+            self._take_words(control)
             return
         if control.HasField("position_samples") and kind == "audio_resumed":
             if not hearing.frames <= control.position_samples <= hearing.longest_frames:
@@ -135,6 +133,23 @@ class Controls:
                 _out_of_range(late.position, f"at most {self._hearing.frames}, the end"),
             )
 
+    def _take_words(self, control: pb.Control) -> None:
+        """At once, wherever its span is: its utterance may wait for it, and so may the one after."""
+        hearing, voice = self._hearing, self._host.voice
+        try:
+            if voice.words is None:
+                known = ", ".join(voice.fusion.languages) if voice.fusion is not None else ""
+                raise NoEffect(
+                    "TRANSCRIPT_LANGUAGE", "words of the stream's language are not understood", limit=known
+                )
+            farthest = hearing.frames + LIMITS.unread_audio_ms * hearing.format.sample_rate_hz // 1_000
+            channels = self._channels(control)
+            voice.words.take(control.transcript, channels, hearing.format.sample_rate_hz, farthest)
+        except NoEffect as problem:
+            self._warn(control, "transcript", problem)
+        else:
+            self._host.done(control, hearing.frames)
+
     def _is_due(self, kind: str, position: int) -> bool:
         """Its audio came; where it bounds an utterance, also through the resampler."""
         if kind not in ("flush_utterance", "speech_started", "speech_ended", "audio_paused"):
@@ -144,7 +159,7 @@ class Controls:
 
     def _wait(self, control: pb.Control, kind: str, position: int) -> None:
         if len(self._waiting) >= MOST_WAITING:
-            full = _NoEffect(
+            full = NoEffect(
                 "CONTROL_WITHOUT_EFFECT", "too many controls wait", len(self._waiting), MOST_WAITING
             )
             self._warn(control, kind, full)
@@ -157,7 +172,7 @@ class Controls:
             position = (
                 control.position_samples if control.HasField("position_samples") else self._hearing.frames
             )
-        problems: list[_NoEffect] = []
+        problems: list[NoEffect] = []
         try:
             channels = self._channels(control)
             for channel in channels:
@@ -165,12 +180,12 @@ class Controls:
                 self._listening.settle(channel, at)
                 try:
                     self._affect(channel, kind, at)
-                except _NoEffect as problem:
+                except NoEffect as problem:
                     problems.append(problem)
             if len(problems) == len(channels):
                 raise problems[0]
             self._affect_session(control, kind, position)
-        except _NoEffect as problem:
+        except NoEffect as problem:
             self._warn(control, kind, problem)
         else:
             self._host.done(control, position)
@@ -182,7 +197,7 @@ class Controls:
         chosen = [channel for channel in channels if channel.index == control.channel]
         if not chosen:
             known = ", ".join(str(channel.index) for channel in channels)
-            raise _NoEffect(
+            raise NoEffect(
                 "NO_SUCH_CHANNEL", "the channel is not analysed", control.channel, f"one of {known}"
             )
         return chosen
@@ -195,7 +210,7 @@ class Controls:
                 self._begin(channel, at)
             case "speech_ended":
                 if self._listening.mode == pb.ENDPOINTING_MODE_SERVER:
-                    raise _NoEffect(
+                    raise NoEffect(
                         "WRONG_MODE",
                         "the server finds utterances in this session",
                         "SERVER",
@@ -213,15 +228,15 @@ class Controls:
         match kind:
             case "turn_started":
                 if turns.is_full:
-                    raise _NoEffect(
+                    raise NoEffect(
                         "CONTROL_WITHOUT_EFFECT", "too many turns wait for finals", limit=MOST_UNSETTLED
                     )
                 if turns.open_id:
-                    raise _NoEffect("TURN_ALREADY_OPEN", "another turn is open", turns.open_id)
+                    raise NoEffect("TURN_ALREADY_OPEN", "another turn is open", turns.open_id)
                 turns.start(control.turn_started.turn_id, at)
             case "turn_ended":
                 if turns.open_id != control.turn_ended.turn_id:
-                    raise _NoEffect(
+                    raise NoEffect(
                         "TURN_NOT_OPEN",
                         "that turn is not open",
                         control.turn_ended.turn_id,
@@ -241,11 +256,11 @@ class Controls:
 
     def _begin(self, channel: Channel, start: int) -> None:
         if not isinstance(channel.segmenter, CallerSegmenter):
-            raise _NoEffect(
+            raise NoEffect(
                 "WRONG_MODE", "the server finds the start of utterances in this session", limit="CALLER"
             )
         if channel.open_utterance_id:
-            raise _NoEffect(
+            raise NoEffect(
                 "CONTROL_WITHOUT_EFFECT", "an utterance is open already", channel.open_utterance_id
             )
         try:
@@ -257,14 +272,14 @@ class Controls:
     def _end(self, channel: Channel, end: int, trigger: Trigger) -> None:
         so_far = channel.segmenter.so_far()
         if so_far is None:
-            raise _NoEffect("CONTROL_WITHOUT_EFFECT", "no utterance is open")
+            raise NoEffect("CONTROL_WITHOUT_EFFECT", "no utterance is open")
         if end <= so_far.audio_start:
             raise _out_of_range(end, f"after {so_far.audio_start} at 16 kHz, where the utterance began")
         utterance = channel.close_utterance(trigger, end)
         if utterance is not None:
             self._listening.took(channel, (utterance,))
 
-    def _warn(self, control: pb.Control, kind: str, problem: _NoEffect) -> None:
+    def _warn(self, control: pb.Control, kind: str, problem: NoEffect) -> None:
         self._host.voice.warn(
             problem.code,
             f"control {kind} has no effect: {problem}",
@@ -275,15 +290,13 @@ class Controls:
         )
 
 
-def _out_of_range(position: int, limit: str) -> _NoEffect:
-    return _NoEffect("POSITION_OUT_OF_RANGE", "its position is out of range", position, limit)
+def _out_of_range(position: int, limit: str) -> NoEffect:
+    return NoEffect("POSITION_OUT_OF_RANGE", "its position is out of range", position, limit)
 
 
 def _checked(control: pb.Control) -> str:
     """The kind of a control whose fields are sound."""
     kind = control.WhichOneof("control") or ""
-    if kind == "transcript":
-        raise NotServed("control.transcript", "text", instead="leave it out")
     check_id(control.control_id, "control.control_id")
     if kind in ("turn_started", "turn_ended"):
         turn_id = getattr(control, kind).turn_id

@@ -148,6 +148,7 @@ def server_info(
             *([] if settings.triton.address else [pb.FEATURE_SALIENCY]),
             *([pb.FEATURE_WATCH] if settings.bus.on else []),
             *([pb.FEATURE_USER_OUTPUTS] if user_outputs else []),
+            *([pb.FEATURE_TRANSCRIPT_FUSION] if settings.fusion.text != "off" else []),
         ],
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,

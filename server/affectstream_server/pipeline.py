@@ -39,6 +39,7 @@ from affectstream_server.session import Session
 from affectstream_server.sessions import Sessions
 from affectstream_server.settings import Settings
 from affectstream_server.stages.detect import Detector
+from affectstream_server.stages.fuse import open_fusion
 from affectstream_server.stream import Stream
 from affectstream_server.stream_quota import StreamQuota
 from affectstream_server.watch import Watching
@@ -78,7 +79,13 @@ class Pipeline:
         self._tick_planned = False
         self.bus: Bus | None = open_bus(settings.bus)
         self.sessions = Sessions(
-            settings, router, self, release=self._release, bus=self.bus, observer=observer
+            settings,
+            router,
+            self,
+            release=self._release,
+            bus=self.bus,
+            observer=observer,
+            fusion=open_fusion(settings.fusion),
         )
         self.watching = Watching(settings.bus, self.bus)
         self._empty = asyncio.Event()

@@ -29,6 +29,7 @@ from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
 from affectstream_server.stages.decode import AudioFormat
 from affectstream_server.stages.emit import EventQueue
+from affectstream_server.stages.fuse import TextFusion
 from affectstream_server.stages.receive import StreamConfig, check_language, read_config
 from affectstream_server.timeline import samples_of_ms, to_rate
 from affectstream_server.turns import Turns
@@ -86,8 +87,9 @@ class Session:
         *,
         bus: Bus | None = None,
         observer: Observer = NOBODY,
+        fusion: TextFusion | None = None,
     ) -> None:
-        """``bus``: where those who watch hear of it."""
+        """``bus``: where those who watch hear of it; ``fusion`` weighs in what was said."""
         self._observer = observer
         self._observed = UNOBSERVED
         self._settings = settings
@@ -117,6 +119,7 @@ class Session:
             deadline_ms=settings.scoring.deadline_ms,
             delivered=self._delivered,
             failed=self.interrupt,
+            fusion=fusion,
         )
         self._controls = Controls(self)
         self.failure: ServiceError | None = None
@@ -169,6 +172,7 @@ class Session:
         self.voice.scoring.explaining = self._detection.explaining(
             self._scorer, self.quota.share, cues=checked.cues, saliency=checked.saliency
         )
+        self.voice.listen_for_words(config.language_code, self._settings.fusion.wait_ms)
         self.voice.min_utterance_ms = checked.endpointing.settings.min_utterance_ms
         self.voice.emit(self._started())
         for index in checked.refused:
@@ -218,6 +222,8 @@ class Session:
         if self.hearing.ended:  # an earlier stream said so already
             return
         self.hearing.finish()
+        if self.voice.words is not None:
+            self.voice.words.end()
         frames = self.hearing.frames
         self._controls.heard_more(within=frames, at_the_end=True)
         self.done(control, frames)

@@ -18,6 +18,7 @@ from affectstream_server.resume import NOBODYS, check_same, no_session
 from affectstream_server.scoring.router import Router
 from affectstream_server.session import IDLE_SHARE, Session, going_away
 from affectstream_server.settings import Settings
+from affectstream_server.stages.fuse import TextFusion
 from affectstream_server.stages.receive import read_format
 from affectstream_server.stream import Stream
 
@@ -42,6 +43,7 @@ class Sessions:
         release: Callable[[Session], None],
         bus: Bus | None = None,
         observer: Observer = NOBODY,
+        fusion: TextFusion | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -49,6 +51,7 @@ class Sessions:
         self._release = release
         self._bus = bus
         self._observer = observer
+        self._fusion = fusion
         self._drained_at: float | None = None
         self._unborn_until = 0.0
         self._streams: set[Stream] = set()
@@ -109,6 +112,7 @@ class Sessions:
             stream,
             bus=self._bus,
             observer=self._observer,
+            fusion=self._fusion,
         )
         session.start(config)
         if before is not None:

@@ -20,6 +20,7 @@ from affectstream.environment import CLIENT_ENV
 from affectstream_server.section import Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
 from affectstream_server.settings_bus import BusSettings
+from affectstream_server.settings_fusion import FusionSettings
 from affectstream_server.settings_quotas import QuotaSettings, TenantName, TenantSettings
 from affectstream_server.settings_telemetry import TelemetrySettings
 
@@ -232,6 +233,7 @@ class Settings(Section):
         default_factory=dict, description="NAME → what this tenant may take, in place of what quotas says"
     )
     bus: BusSettings = BusSettings()
+    fusion: FusionSettings = FusionSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     logging: LoggingSettings = LoggingSettings()
 

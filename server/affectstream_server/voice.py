@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from affectstream.v1 import affect_pb2 as pb
@@ -16,13 +18,17 @@ from affectstream_server.stages.baseline import Baselines
 from affectstream_server.stages.cue_baseline import CueBaselines
 from affectstream_server.stages.decide import ConsentWithheld, OverQuota, TooShort, Verdict, affect_event
 from affectstream_server.stages.emit import EventQueue
+from affectstream_server.stages.fuse import TextFusion
 from affectstream_server.stages.score import ScoringQueue
 from affectstream_server.stages.segment import Ended
 from affectstream_server.stream_quota import StreamQuota
 from affectstream_server.summary import Summary
 from affectstream_server.timeline import ms_of_samples
+from affectstream_server.transcripts import Transcripts
 from affectstream_server.turns import Turns
 from affectstream_server.utterance import Opened, Utterance
+
+_log = logging.getLogger(__name__)
 
 LEAST_SAMPLES: Final = 1_600
 """Of an utterance that a model is asked about: 100 ms."""
@@ -43,6 +49,7 @@ class Voice:
         deadline_ms: int,
         delivered: Callable[[], None],
         failed: Callable[[ServiceError], None],
+        fusion: TextFusion | None = None,
     ) -> None:
         self._scorer = scorer
         self._events = events
@@ -56,6 +63,10 @@ class Voice:
         self._baselines = Baselines()
         self._cue_baselines = CueBaselines()
         self._closed = False
+        self.fusion = fusion
+        """Weighs in what was said; None: transcripts are not served."""
+        self.words: Transcripts | None = None
+        """What was said; None: it is not listened for."""
         self.turns = Turns(lambda label, probability: not doubt(scorer.model, label, probability))
         self.scoring = ScoringQueue(
             scorer,
@@ -101,6 +112,14 @@ class Voice:
         )
         self.emit(pb.SessionEvent(warning=warning))
 
+    def listen_for_words(self, language_code: str, wait_ms: int) -> None:
+        """Take transcripts, where the fusion understands the stream's language."""
+        if self.fusion is None or language_code.lower().partition("-")[0] not in self.fusion.languages:
+            return
+        self.words = Transcripts(self._warn_of_words, wait_ms)
+        if wait_ms:
+            self.scoring.hold = self.words.wait_for
+
     def took(self, channel: int, decided: Sequence[Opened | Utterance]) -> None:
         """Utterances of a channel began or ended: say so, and score those that ended."""
         for item in decided:
@@ -112,6 +131,8 @@ class Voice:
                     self._quota.take_utterance()
                 elif isinstance(refusal, OverQuota):
                     self._quota.refuse_utterance(refusal)
+                if self.words is not None:
+                    self.words.ended(item)
                 self.scoring.submit(item, refusal)
             else:
                 self.observer.opened(item, channel)
@@ -127,6 +148,8 @@ class Voice:
         self._baselines.clear()
         self._cue_baselines.clear()
         self.turns.withhold()
+        if self.words is not None:
+            self.words.clear()
 
     def is_scored(self, bounds: Ended) -> bool:
         """The model would be asked about an utterance of these bounds."""
@@ -141,6 +164,8 @@ class Voice:
         """Say the last words: open turns, progress, summary, why. ``heard`` is in samples at 16 kHz."""
         self.turns.end(heard)
         self.end_turns(heard)
+        if self.words is not None:
+            self.words.close()
         self.emit(pb.SessionEvent(progress=progress))
         summary = self._summary.message(heard, progress.empty_chunks, self.scoring)
         self.emit(pb.SessionEvent(session_summary=summary))
@@ -170,6 +195,8 @@ class Voice:
         utterance = verdict.utterance
         if self.consent_withdrawn and verdict.score is not None:
             verdict = Verdict(utterance, None, self._refusal(utterance.bounds), verdict.scored_at)
+        if self.words is not None:
+            verdict = self._with_words(verdict, self.words)
         event = affect_event(
             verdict,
             self._scorer.model,
@@ -184,6 +211,23 @@ class Voice:
         self.observer.decided(verdict, event)
         self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
         self._delivered()
+
+    def _with_words(self, verdict: Verdict, words: Transcripts) -> Verdict:
+        text, score = words.of(verdict.utterance), verdict.score
+        if not text or score is None or self.fusion is None:
+            return verdict
+        try:
+            fused = self.fusion.fuse(text, score.probabilities, score.model.labels)
+        except Exception as error:  # noqa: BLE001 - a fusion's fault is not the utterance's; its text may be said
+            _log.error("weighing in words failed: %s", type(error).__name__)
+            return verdict
+        if fused is None:
+            return verdict
+        both = replace(score, probabilities=fused.probabilities, text_weight=fused.text_weight)
+        return replace(verdict, score=both)
+
+    def _warn_of_words(self, code: str, message: str, value: str) -> None:
+        self.warn(code, message, field="control.transcript", value=value)
 
     def _deliver_provisional(self, verdict: Verdict, trigger: str) -> None:
         if self.consent_withdrawn:

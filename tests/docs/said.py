@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = ROOT / "server/affectstream_server"
 CLIENT = ROOT / "clients/python/affectstream"
 BRIDGE = CLIENT / "bridge"
-WARNERS = ("warn", "_NoEffect", "_word")
+WARNERS = ("warn", "NoEffect", "_word")
 """Functions whose first argument is the code of a warning."""
 
 

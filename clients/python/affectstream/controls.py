@@ -200,6 +200,32 @@ class Controls(ABC):
         """
         return await self._control(position_samples, audio_resumed=pb.AudioResumed())
 
+    async def transcript(
+        self,
+        text: str,
+        *,
+        start_samples: int,
+        end_samples: int,
+        is_final: bool = True,
+        channel: int | None = None,
+    ) -> SentControl:
+        """What was said in a span, to be weighed in where the server does (`Feature.TRANSCRIPT_FUSION`).
+
+        Send it as soon as it is there: the final of its utterance waits for it no longer than the server's
+        `fusion.wait_ms`. The stream's `language_code` must be one that the server understands.
+
+        Args:
+            text: At most 4 KiB of UTF-8. The server neither keeps nor logs it.
+            start_samples: First sample of the span, as positions are.
+            end_samples: Its end, exclusive.
+            is_final: The recogniser will not change it any more; others are passed over.
+            channel: Who said it; None: every analysed channel.
+        """
+        said = pb.Transcript(
+            text=text, start_samples=start_samples, end_samples=end_samples, is_final=is_final
+        )
+        return await self._control(channel=channel, transcript=said)
+
     async def withdraw_consent(self) -> SentControl:
         """The speaker withdrew consent: every later final is CONSENT_WITHHELD, without values."""
         return await self._control(consent_withdrawn=pb.ConsentWithdrawn())

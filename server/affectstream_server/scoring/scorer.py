@@ -84,6 +84,8 @@ class Score:
     """Who answered."""
     detail: str = ""
     """A plain sentence, where the answer came about in an unusual way."""
+    text_weight: float | None = None
+    """What the words had against the voice, where they were weighed in, 0..1."""
     user_answers: tuple[UserAnswer, ...] = ()
     """Of outputs that users taught on this model."""
 

@@ -144,7 +144,10 @@ def _fill_in(event: pb.AffectEvent, score: Score, *, embedding: bool) -> None:
     for name, value in zip(model.dimensions, score.dimensions.tolist(), strict=True):
         setattr(event.dimensions, name, value)
     add_polar(event.dimensions)
-    event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated))
+    fused = score.text_weight is not None  # what was calibrated is the voice's distribution
+    event.uncertainty.CopyFrom(uncertainty(probabilities, calibrated=model.calibrated and not fused))
+    if score.text_weight is not None:
+        event.text_fused, event.text_weight = True, score.text_weight
     for answer in score.user_answers:
         output = event.user_outputs.add(
             name=answer.name, top_label=answer.labels[int(np.argmax(answer.probabilities))]
@@ -197,6 +200,8 @@ def withhold(event: pb.AffectEvent) -> None:
         "saliency",
         "embedding",
         "user_outputs",
+        "text_fused",
+        "text_weight",
     ):
         event.ClearField(name)
     event.status = pb.AFFECT_STATUS_CONSENT_WITHHELD

@@ -69,6 +69,8 @@ class ScoringQueue:
         """What finals carry beside their scores."""
         self.observer = UNOBSERVED
         """Is told of each score."""
+        self.hold: Callable[[Utterance], Awaitable[None]] | None = None
+        """Waited for, beside the score, before a final is delivered; None: nothing is."""
         self.used = 0
         """Speculative scores that became finals."""
         self.dropped = 0
@@ -105,6 +107,8 @@ class ScoringQueue:
             if ahead is not None:
                 ahead.ticket.hasten()
             job = loop.create_task(self._final(utterance, ahead))
+        if self.hold is not None and refusal is None:
+            job = loop.create_task(_held(job, self.hold(utterance)))
         self._jobs.append((utterance, job))
         if job.done():
             self._deliver_in_order(job)
@@ -250,6 +254,18 @@ async def _verdict(scorer: Scorer, utterance: Utterance, timeout_s: float, ticke
         _log.exception("scoring failed: utterance %s", utterance.utterance_id)
         failure = ModelFault("the model could not be asked")
     return Verdict(utterance, None, failure, time.perf_counter())
+
+
+async def _held(job: asyncio.Future[Verdict], hold: Awaitable[None]) -> Verdict:
+    """The verdict when both are over; one without a score waits for nothing."""
+    holding = asyncio.ensure_future(hold)
+    try:
+        verdict = await job
+        if verdict.score is not None:
+            await holding
+        return verdict
+    finally:
+        holding.cancel()
 
 
 def _same(ahead: Utterance, declared: Utterance) -> bool:
