@@ -33,6 +33,6 @@ case $name in
       "$work/bin/affectstream" serve --check >/dev/null
     ;;
   models) "$work/bin/affectstream-models" --help >/dev/null ;;
-  bridge) "$work/bin/python" -c "import affectstream.bridge.bridge" ;;
+  bridge) "$work/bin/python" -c "from affectstream.bridge.page import Page; assert 'index.html' in Page().paths" ;;
   pipecat | livekit) "$work/bin/python" -c "import affectstream.integrations.$name" ;;
 esac

@@ -5,13 +5,14 @@ from __future__ import annotations
 import mimetypes
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 _TYPES: Final = {
     ".js": "text/javascript",
-    ".mjs": "text/javascript",
+    ".flac": "audio/flac",
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
@@ -29,14 +30,25 @@ _HEADERS: Final = {
 }
 
 
+_CHECKOUT: Final = Path(__file__).resolve().parents[3] / "web"
+"""Where the page's files stand in a checkout; a wheel has them in ``affectstream/bridge/page``."""
+
+
 class Page:
-    """What stands in ``affectstream/bridge/page``, by path."""
+    """The page's files and the sample talk, by path."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, str]] = {}
-        folder = files("affectstream.bridge") / "page"
+        packed = files("affectstream.bridge") / "page"
+        folder = packed if packed.is_dir() else _CHECKOUT
         if folder.is_dir():
             self._read(folder, "")
+        self._add("sample/", files("affectstream") / "samples" / "talk.flac")
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """What is served, without the first slash."""
+        return frozenset(self._files)
 
     def add_routes(self, app: web.Application) -> None:
         """Serve each file under its path, and ``index.html`` at ``/``."""
@@ -55,6 +67,9 @@ class Page:
             if entry.is_dir():
                 self._read(entry, f"{prefix}{entry.name}/")
             elif not entry.name.startswith((".", "__")):
-                suffix = f".{entry.name.rpartition('.')[2]}"
-                kind = _TYPES.get(suffix) or mimetypes.guess_type(entry.name)[0] or "application/octet-stream"
-                self._files[f"{prefix}{entry.name}"] = (entry.read_bytes(), kind)
+                self._add(prefix, entry)
+
+    def _add(self, prefix: str, file: Traversable) -> None:
+        suffix = f".{file.name.rpartition('.')[2]}"
+        kind = _TYPES.get(suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        self._files[f"{prefix}{file.name}"] = (file.read_bytes(), kind)

@@ -1,0 +1,24 @@
+import { Ending } from "./line.js";
+
+/**
+ * What the server is: GetServerInfo, which says before a WebSocket is tried whether one would be let in.
+ *
+ * @param {string} token @returns {Promise<object>} rejects with an `Ending`
+ */
+export async function serverInfo(token) {
+  let answer;
+  try {
+    answer = await fetch("v1/info", {
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
+      cache: "no-store",
+      signal: AbortSignal.timeout(8_000),
+    });
+  } catch (error) {
+    // Headers cannot hold every character either.
+    if (error instanceof TypeError && !/^[\x21-\x7e]*$/.test(token)) throw new Ending({ code: 4401, reason: "TOKEN_CHARACTERS" });
+    throw new Ending();
+  }
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Ending({ ...said.error, code: 4000 + answer.status });
+  return said;
+}
