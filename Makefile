@@ -2,6 +2,7 @@
 # make demo        set up, then stream a talk through the service and draw what it heard
 # make demo AUDIO=my.wav
 # make demo TRITON=1      the same through a real Triton
+# make web         the page, with a server and a bridge of its own
 # make test        set up, then lint, types and all tests; make -j3 does it side by side
 PYTHON ?= python3
 # Without --no-compile, pip would also write bytecode for all that is never imported.
@@ -14,6 +15,8 @@ export ORT_DISABLE_TELEMETRY ?= 1
 
 # How many processes share the tests of the service, which mostly wait.
 WORKERS ?= 3
+# Browsers, which mostly wait for a talk to be over.
+WEB_WORKERS ?= 2
 
 RUN := .venv/bin
 MODELS := .venv-models/bin
@@ -26,7 +29,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo triton triton-setup test test-service test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo web web-shots triton triton-setup test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,18 +40,29 @@ demo: .venv/.runtime $(if $(TRITON),.venv/.triton triton-setup) ## Stream the sa
 	@$(RUN)/python tools/check_light.py
 	@$(if $(TRITON),$(RUN)/python tools/triton/run.py -- )$(RUN)/affectstream demo $(if $(AUDIO),--audio "$(AUDIO)")
 
+web: .venv/.web ## Start a server and a bridge on free ports and say where the page is
+	@$(RUN)/python tools/web.py
+
+web-shots: .venv/.dev ## Make the page's pictures in docs/images anew, with Debian's chromium and fonts-inter
+	@$(RUN)/python tools/web_shots.py
+
 triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU until Ctrl-C
 	@$(RUN)/python tools/triton/run.py
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint test-service test-models test-integrations test-clients ## Set up, lint, check types and run every test
+test: lint test-service test-web test-models test-integrations test-clients ## Set up, lint, check types and run every test
 
 test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients \
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
 	  -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
+test-web: .venv/.dev ## Tests of the page in Debian's chromium
+	@echo "== tests: page"
+	@command -v chromium >/dev/null || { echo "the page's tests need a browser: apt-get install chromium" >&2; exit 1; }
+	@$(RUN)/python -m pytest tests/web -n $(WEB_WORKERS) $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
 	@echo "== tests: models"
@@ -126,6 +140,11 @@ clean: ## Remove what was made here
 .venv/.dev: .venv/.runtime
 	@echo "== installing the tools for checks and tests into .venv"
 	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,fusion,opus,jwt,redis,telemetry,triton,dev]'
+	@touch $@
+
+.venv/.web: .venv/.runtime
+	@echo "== installing the bridge into .venv"
+	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge]'
 	@touch $@
 
 .venv/.triton: .venv/.runtime

@@ -38,6 +38,11 @@ export class Line {
     this._socket.onclose = ({ code, reason }) => this._end(new Ending({ reason, ...this._error, code, opened }));
   }
 
+  /** Whether something can be sent: not while it closes. */
+  get isOpen() {
+    return this._socket.readyState === WebSocket.OPEN;
+  }
+
   /** Bytes that still wait in the browser. */
   get waiting() {
     return this._socket.bufferedAmount;
@@ -61,7 +66,7 @@ export class Line {
   }
 
   _send(message) {
-    if (this._socket.readyState === WebSocket.OPEN) this._socket.send(JSON.stringify(message));
+    if (this.isOpen) this._socket.send(JSON.stringify(message));
   }
 
   _end(ending) {

@@ -132,7 +132,7 @@ export class Session {
   }
 
   _pump() {
-    if (!this._started) return;
+    if (!this._started || !this._line?.isOpen) return;
     while (this._sent < this.ring.end && this._line.waiting < MOST_WAITING_BYTES) {
       if (this._sent < this.ring.start) {
         this._note(this._sent, this.ring.start);
