@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
-from affectstream import errors, status
+from affectstream import errors, status, tracing
 from affectstream.address import is_loopback
 from affectstream.channel import ChannelOptions, open_channel
 from affectstream.config import AudioFormat, StreamConfig
@@ -208,6 +208,7 @@ class AffectClient:
         model: str = "",
         utterance_id: str = "",
         timeout_s: float | None = None,
+        traceparent: str = "",
     ) -> AffectEvent:
         """How one whole utterance was said: its bounds are those of `pcm`, at most 30 s and 10 MiB.
 
@@ -222,6 +223,7 @@ class AffectClient:
             model: Name of a model that `server_info` lists; empty: the server's choice.
             utterance_id: The caller's own, up to 64 bytes; empty: the server makes one.
             timeout_s: Limit for the whole call, in seconds; None: `Timeouts.call_s`.
+            traceparent: As in `StreamConfig`.
 
         Returns:
             The final event. What belongs to a session is empty: `session_id`, `sequence`, `change`.
@@ -232,6 +234,7 @@ class AffectClient:
             TimedOut: no answer in time.
             AffectStreamError: the server refused or failed.
         """
+        tracing.check(traceparent)
         audio = audio or AudioFormat()
         request = pb.AnalyzeUtteranceRequest(
             audio=audio.to_proto(),
@@ -257,7 +260,7 @@ class AffectClient:
             response = await stub.AnalyzeUtterance(
                 request,
                 timeout=finite(self.timeouts.call_s if timeout_s is None else timeout_s),
-                metadata=await self._call_metadata(),
+                metadata=tracing.added(await self._call_metadata(), traceparent),
             )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from affectstream import tracing
 from affectstream.contract import LIMITS
 from affectstream.enums import (
     AudioEncoding,
@@ -194,9 +195,13 @@ class StreamConfig:
     coalesce_ms: int | None = None
     """Audio that this side gathers into one message, 0..1000; 0: every `send` goes out at once; None: as
     much as costs no latency that matters, see `affectstream.outbox`. The server is not told."""
+    traceparent: str = ""
+    """W3C trace context below which the server's spans stand; empty: that of OpenTelemetry's current span
+    where the stream is entered, if there is one."""
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` where `coalesce_ms` is out of range."""
+        """Raises `ValueError` where `coalesce_ms` is out of range, or `traceparent` is none."""
+        tracing.check(self.traceparent)
         if self.coalesce_ms is not None and not 0 <= self.coalesce_ms <= LIMITS.chunk_ms:
             raise ValueError(f"coalesce_ms is {self.coalesce_ms}, the limit is 0..{LIMITS.chunk_ms}")
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from affectstream import errors, status, writing
+from affectstream import errors, status, tracing, writing
 from affectstream.config import StreamConfig
 from affectstream.connection import Connection
 from affectstream.decode import decode
@@ -96,7 +96,7 @@ class Link:
         """
         if self._call is not None:
             raise RuntimeError("a stream is used once: make another with `client.stream`")
-        metadata = await self._connection.metadata()
+        metadata = tracing.added(await self._connection.metadata(), self._config.traceparent)
         call = self._call = AffectServiceStub(self.channel).StreamAffect(metadata=metadata)
         try:
             started = self._started = await self._start(call)

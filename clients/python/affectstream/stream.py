@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from affectstream import errors
+from affectstream import errors, latency
 from affectstream.config import AudioFormat
 from affectstream.controls import Controls
 from affectstream.events import Event, SessionStarted
@@ -47,6 +48,7 @@ class AffectStream(Controls):
         self._ended = False
         self._finished = False
         self._reading: asyncio.Timeout | None = None
+        self._latency = latency.of_stream(audio.sample_rate_hz)
 
     @property
     def started(self) -> SessionStarted:
@@ -84,7 +86,10 @@ class AffectStream(Controls):
             TimedOut: no `SessionStarted` within `Timeouts.session_start_s`.
             InvalidRequest, Unimplemented, ResourceExhausted, ...: the server refused the stream.
         """
+        asked_at = time.perf_counter()
         self._first = await self._line.open(self._heard)
+        if self._latency is not None:
+            self._latency.started(time.perf_counter() - asked_at)
         return self
 
     async def __aexit__(
@@ -118,7 +123,13 @@ class AffectStream(Controls):
             AffectStreamError: the server ended the call with an error; told by one of the next sends.
         """
         self._check_open()
-        await self._line.send(to_bytes(pcm, self._audio), start_samples)
+        sending = self._line.send(to_bytes(pcm, self._audio), start_samples)
+        if self._latency is None:
+            await sending
+            return
+        given_at = time.perf_counter()
+        await sending
+        self._latency.sent(self._line.position, given_at)
 
     async def end(self) -> None:
         """Say that all audio was sent, so that the open utterance ends and every final comes.
@@ -159,6 +170,11 @@ class AffectStream(Controls):
                 raise StopAsyncIteration
             await self._more(inbox)
         return inbox.take()
+
+    def _heard(self, event: Event) -> None:
+        super()._heard(event)
+        if self._latency is not None:
+            self._latency.heard(event)
 
     @property
     def _open_inbox(self) -> Answers:
