@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from affectstream_server.settings import Settings, SettingsError, load
+from affectstream_server.telemetry.logging import configure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,11 +86,7 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         sys.stdout.write(_as_yaml(settings))
         return 0
-    logging.basicConfig(
-        level=settings.logging.level,
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure(settings.logging)
     return _serve(settings)
 
 

@@ -213,6 +213,13 @@ class LoggingSettings(Section):
     """What the process says of itself, on stderr; never audio, never an emotion value."""
 
     level: LogLevel = Field("INFO", description="least severity that is written to stderr")
+    format: Literal["text", "json"] = Field("text", description="text for people, or a JSON object a line")
+    burst: int = Field(
+        20,
+        ge=0,
+        le=1_000_000,
+        description="records of one kind in 10 s; what is above is counted; 0: any number",
+    )
 
 
 class Settings(Section):

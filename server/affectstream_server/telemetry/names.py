@@ -164,6 +164,9 @@ BUS_BEHIND: Final = Metric(
 )
 BUS_RETAINED: Final = Metric("affectstream_bus_retained_bytes", "gauge", "Memory of retained events.")
 
+LOGS_DROPPED: Final = Metric(
+    "affectstream_logs_dropped", "counter", "Log records above their kind's rate.", ("level",)
+)
 SPANS_OPEN: Final = Metric("affectstream_spans_open", "gauge", "Spans that began and did not end yet.")
 SPANS: Final = Metric(
     "affectstream_spans",
@@ -264,9 +267,5 @@ LOOP_LAG: Final = Metric(
     (),
     _FAST,
 )
-LOGS_DROPPED: Final = Metric(
-    "affectstream_logs_dropped", "counter", "Log records above their kind's rate.", ("level",)
-)
-
 METRICS: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))
 """All of them."""

@@ -13,6 +13,7 @@ from affectstream_server.pipeline import Pipeline
 from affectstream_server.scoring.breaker import State
 from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.telemetry import names
+from affectstream_server.telemetry.logging import DROPPED
 from affectstream_server.telemetry.names import Metric
 from affectstream_server.telemetry.tracing import Tracing
 
@@ -49,6 +50,7 @@ class StateOfServer(Collector):
             yield _family(names.BUS_DROPPED, [((), bus.dropped)])
             yield _family(names.BUS_BEHIND, [((), bus.behind)])
             yield _family(names.BUS_RETAINED, [((), bus.retained_bytes)])
+        yield _family(names.LOGS_DROPPED, [((level,), count) for level, count in tuple(DROPPED.items())])
         if self._tracing.on:
             spans = dict(self._tracing.counts)
             yield _family(names.SPANS_OPEN, [((), spans.pop("open"))])

@@ -66,7 +66,7 @@ async def test_the_servers_spans_stand_below_the_current_span_or_the_one_that_is
             span = utterances[event.utterance_id]
             assert (span.trace_id, span.parent_id) == (trace_of, parent)
             told = event.traceparent.split("-")
-                assert told[1:3] == [span.trace_id, span.span_id], "and the event says where to look"
+            assert told[1:3] == [span.trace_id, span.span_id], "and the event says where to look"
     assert analysed.traceparent.split("-")[1] == trace.format_trace_id(current.trace_id)
     assert {utterances[event.utterance_id].parent_id for event in nobodys} == {""}
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.lifecycle import Server
 from tests.support.otlp import ERROR, Receiver, SeenSpan, receiver
 from tests.support.speech import sample_talk
+from tests.support.telemetry import CALLER, PARENT, TRACE, talk, tracing, until
 from tests.support.wire import END, Request, audio, chunks, config, finals, refusal, running_server, stub
 
-TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PARENT = (("traceparent", f"00-{TRACE}-{CALLER}-01"),)
 STAGES = {"affectstream.endpointing", "affectstream.decide", "affectstream.emit", "affectstream.publish"}
 
 
@@ -25,23 +22,6 @@ STAGES = {"affectstream.endpointing", "affectstream.decide", "affectstream.emit"
 def spans() -> Iterator[Receiver]:
     with receiver() as seen:
         yield seen
-
-
-@asynccontextmanager
-async def tracing(seen: Receiver, **settings: Any) -> AsyncIterator[Server]:
-    """A server that traces; what it has to say is there when it is gone."""
-    async with running_server({"telemetry": {"traces": seen.url, **settings}}) as server:
-        yield server
-
-
-async def talk(server: Server, *requests: Request, metadata: Any = PARENT) -> list[pb.SessionEvent]:
-    """Send it all, and every event."""
-    async with stub(server.address) as service:
-        call: Any = service.StreamAffect(metadata=metadata)
-        for request in requests:
-            await call.write(request)
-        await call.done_writing()
-        return [response.event async for response in call]
 
 
 def conversation(**fields: Any) -> list[Request]:
@@ -140,7 +120,7 @@ async def test_a_cancelled_stream_is_no_error_and_leaves_no_span_open(spans: Rec
             while not (await call.read()).event.HasField("speech_started"):
                 pass
             call.cancel()
-        await _until(lambda: server.pipeline.streams == 0)
+        await until(lambda: server.pipeline.streams == 0)
     [end] = spans.named("affectstream.stream.end")
     assert (end.attributes["rpc.response.status_code"], end.status) == ("CANCELLED", 0)
     [open_utterance] = spans.named("affectstream.utterance", affectstream__outcome="abandoned")
@@ -155,7 +135,7 @@ async def test_a_callers_deadline_is_an_error(spans: Receiver) -> None:
             await call.write(config())
             await call.read()
             assert (await call.code()).name == "DEADLINE_EXCEEDED"
-        await _until(lambda: server.pipeline.streams == 0)
+        await until(lambda: server.pipeline.streams == 0)
     [end] = spans.named("affectstream.stream.end")
     assert (end.attributes["rpc.response.status_code"], end.status) == ("DEADLINE_EXCEEDED", ERROR)
 
@@ -230,9 +210,9 @@ async def test_a_resumed_session_goes_on_in_the_new_callers_trace(spans: Receive
             for request in (asked, *chunks(samples[:80_000].tobytes())):
                 await call.write(request)
             started = (await call.read()).event.session_started
-            await _until(lambda: any(True for s in server.pipeline.sessions if s.hearing.frames == 80_000))
+            await until(lambda: any(True for s in server.pipeline.sessions if s.hearing.frames == 80_000))
             call.cancel()
-        await _until(lambda: server.pipeline.sessions.lost == 1)
+        await until(lambda: server.pipeline.sessions.lost == 1)
         asked.config.resume.CopyFrom(
             pb.Resume(session_id="r", resume_token=started.resume_token, audio_offset_samples=80_000)
         )
@@ -244,11 +224,3 @@ async def test_a_resumed_session_goes_on_in_the_new_callers_trace(spans: Receive
     assert {span.trace_id for span in utterances} == {TRACE, other}
     for span in utterances:
         assert span.links == ((first if span.trace_id == TRACE else second).span_id,)
-
-
-async def _until(happened: Any) -> None:
-    for _ in range(1_000):
-        if happened():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen")
