@@ -81,7 +81,7 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and type
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
-	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py
+	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py quality/probes.py
 	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations
 	@$(MODELS)/affectstream-models render --check
 

@@ -64,4 +64,5 @@ def read_wave(path: Path) -> Wave:
 
 def to_pcm(wave: Wave) -> NDArray[np.int16]:
     """16-bit samples ``[n]``, clipped at full scale."""
-    return np.rint(np.clip(wave, -1.0, 1.0) * 32_767).astype(np.int16)
+    pcm: NDArray[np.int16] = np.rint(np.clip(wave, -1.0, 1.0) * 32_767).astype(np.int16)
+    return pcm
