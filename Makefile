@@ -76,7 +76,7 @@ test-clients: .venv/.dev clients/node/node_modules/.ready clients/go/build/.read
 	@echo "== tests: clients in other languages"
 	@$(RUN)/python -m pytest tests/clients -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
-lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and types
+lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_modules/.ready ## Style and types
 	@echo "== lint and types"
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
@@ -84,6 +84,7 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Style and type
 	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py quality/probes.py
 	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations
 	@$(MODELS)/affectstream-models render --check
+	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
 
 bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/results/
 	@$(RUN)/python -m bench
@@ -123,7 +124,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules clients/go/build
+	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -177,6 +178,11 @@ clean: ## Remove what was made here
 	@touch $@
 
 # Without npm or Go the tests of that client skip with a reason.
+tests/web/node_modules/.ready: tests/web/package-lock.json
+	@if command -v npm >/dev/null; then echo "== installing what checks the page's scripts"; \
+	  cd tests/web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \
+	else echo "no npm here: the page's scripts are not checked"; fi
+
 clients/node/node_modules/.ready: clients/node/package-lock.json
 	@if command -v npm >/dev/null; then \
 	  cd clients/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.ready; \

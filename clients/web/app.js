@@ -65,14 +65,22 @@ async function begin(name, source, consentBasis = "") {
   try {
     await opened.open();
   } catch (fault) {
-    controls.running(false);
-    running = false;
-    conversation = null;
+    leave();
     showFault(fault);
     return;
   }
-  conversation.start(opened);
+  if (!conversation.start(opened)) {
+    leave();
+    return;
+  }
   picture.run(() => controls.progress(picture.level, conversation?.givenS ?? 0));
+}
+
+/** Nothing has begun. */
+function leave() {
+  controls.running(false);
+  running = false;
+  conversation = null;
 }
 
 function config(consentBasis) {

@@ -51,8 +51,12 @@ export class Conversation {
     return this._session?.givenS ?? 0;
   }
 
-  /** Begin with an open source. */
+  /** Begin with an open source. False: it was stopped before it was open. */
   start(source) {
+    if (this._stopping) {
+      source.close();
+      return false;
+    }
     this._source = source;
     this._session = new Session({
       token: this._token,
@@ -70,6 +74,7 @@ export class Conversation {
     this._session.open();
     if (source.state && source.state !== "running") this._sourceState(source.state);
     source.start?.();
+    return true;
   }
 
   /** End the audio and wait for the last results; a second time: do not wait. */

@@ -22,6 +22,13 @@ KEEP = """
     };
 """
 """Lets a test do to the page's audio what a browser or a cable would."""
+SLOW = """
+    const soon = navigator.mediaDevices.getUserMedia;
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+        await new Promise((done) => setTimeout(done, 700));
+        return soon(wanted);
+    };
+"""
 UNPLUG = """() => {
     const track = window.kept.streams.at(-1).getTracks()[0];
     track.stop();
@@ -63,6 +70,18 @@ async def test_no_microphone_is_said(address: str) -> None:
         await visitor.page.click("#use-microphone")
         await visitor.notice("No microphone was found")
         await expect(visitor.page.locator("#use-microphone")).to_be_visible()
+
+
+async def test_who_stops_before_the_microphone_is_there_is_not_heard(chromium: Browser, address: str) -> None:
+    async with visit(chromium, address, permissions=["microphone"]) as visitor:
+        page = visitor.page
+        await page.add_init_script(KEEP + SLOW)
+        await visitor.open()
+        await page.click("#use-microphone")
+        await page.click("#stop")
+        await expect(page.locator("#use-microphone")).to_be_visible()
+        await visitor.state("idle")
+        assert await page.evaluate("() => window.kept.streams[0].getTracks()[0].readyState") == "ended"
 
 
 @pytest.mark.timeout(90)

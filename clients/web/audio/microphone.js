@@ -167,7 +167,12 @@ export class Microphone {
   }
 }
 
-/** A context at `rate`, or at the device's own where the browser does not resample microphones. */
+/**
+ * A context at `rate`, or at the device's own where the browser does not resample microphones.
+ *
+ * @param {MediaStream} stream @param {number} rate
+ * @returns {[AudioContext, MediaStreamAudioSourceNode]}
+ */
 function joined(stream, rate) {
   let context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
   try {

@@ -16,6 +16,10 @@ export class Utterance {
     this.provisional = false;
     /** @type {object | null} the newest AffectEvent */
     this.affect = null;
+    /** @type {number | null} position whose audio made its end decidable */
+    this.decidable = null;
+    /** The log has told it. */
+    this.told = false;
     /** @type {number | null} ms from the audio that decided its end to its final event here */
     this.shownAfterMs = null;
   }

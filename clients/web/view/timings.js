@@ -26,6 +26,7 @@ export function showTimings(utterance) {
   byId("timings").replaceChildren(...parts);
 }
 
+/** @param {any[]} row @param {number} most */
 function stage([name, value, kind, key], most) {
   const bar = element("span", { class: "bar" });
   bar.style.inlineSize = `${(Math.max(0, value / most) * 100).toFixed(1)}%`;
