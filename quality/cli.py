@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.endpoint import WEIGHTS
-from quality import baseline, fusion, thresholds, tune, unheard
+from quality import baseline, fusion, guidance, thresholds, tune, unheard
 from quality.clips import AUDIO_VARIABLE, NoAudio, audio_folder
 from quality.generate import Generator
 from quality.listen import Progress
@@ -19,22 +19,26 @@ from quality.peers import LIVEKIT
 from quality.report import save, table, tried_table
 from quality.segmentation import judge, markdown
 
+_ON_UNHEARD: dict[str, Callable[[Path], str]] = {
+    "baseline": lambda path: baseline.table(unheard.speakers(path)),
+    "thresholds": lambda path: thresholds.table(unheard.conditions(path)),
+    "guidance": lambda path: guidance.table(unheard.speakers(path)),
+}
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m quality", description=__doc__)
-    parser.add_argument("command", choices=("segmentation", "tune", "baseline", "thresholds", "fusion"))
+    parser.add_argument(
+        "command", choices=("segmentation", "tune", "baseline", "thresholds", "guidance", "fusion")
+    )
     parser.add_argument("--audio", type=Path, help=f"folder with manifest.tsv; default: {AUDIO_VARIABLE}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and Markdown")
     options = parser.parse_args(arguments)
     try:
-        if options.command == "baseline":
-            print(baseline.table(unheard.speakers(options.results / "unheard.tsv")))
-            return 0
-        if options.command == "thresholds":
-            print(thresholds.table(unheard.conditions(options.results / "unheard.tsv")))
+        if options.command in _ON_UNHEARD:
+            print(_ON_UNHEARD[options.command](options.results / "unheard.tsv"))
             return 0
         folder = audio_folder(options.audio)
         if options.command == "fusion":

@@ -118,9 +118,10 @@ def _forbid_core_dumps() -> None:
 
 
 def _check_files(settings: Settings) -> None:
-    """Read certificates and tokens as the server would. Raises `SettingsError`."""
+    """Read certificates, tokens and the tone policy as the server would. Raises `SettingsError`."""
     from affectstream_server import certificates
     from affectstream_server.auth.authenticator import Authenticator
+    from affectstream_server.guidance import open_policy
     from affectstream_server.scoring.user_outputs import read_user_outputs
     from affectstream_server.stages.fuse import open_fusion
     from affectstream_server.telemetry.open import check_installed
@@ -128,6 +129,7 @@ def _check_files(settings: Settings) -> None:
     if settings.tls.cert_file:
         certificates.read(settings.tls)
     Authenticator(settings.auth)
+    open_policy(settings.guidance)
     check_installed(settings.telemetry)
     read_user_outputs(settings.scoring.user_outputs)
     open_fusion(settings.fusion)

@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 
 from affectstream.contract import LIMITS
+from affectstream.tone import Policy
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
 from affectstream_server.explain import Explainer
+from affectstream_server.guidance import advise_alone
 from affectstream_server.observer import NOBODY, Observer, SessionObserver
 from affectstream_server.quotas import Quotas, Tenant
 from affectstream_server.real_time import RealTime
@@ -75,7 +77,9 @@ class Analyzer:
         *,
         explainer: Explainer,
         observer: Observer = NOBODY,
+        policy: Policy | None = None,
     ) -> None:
+        """``policy``: of the guidance that answers carry; None: they carry none."""
         self._observer = observer
         self._settings = settings
         self._router = router
@@ -83,6 +87,7 @@ class Analyzer:
         self._quotas = quotas
         self._real_time = real_time
         self._explainer = explainer
+        self._policy = policy
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -151,6 +156,8 @@ class Analyzer:
         finally:
             observed.ended("")
         event.utterance_id = asked.utterance_id
+        if self._policy is not None:
+            advise_alone(self._policy, event, request.language_code)
         return pb.AnalyzeUtteranceResponse(event=event)
 
     async def _event(

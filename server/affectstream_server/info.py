@@ -8,6 +8,7 @@ from typing import Final
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server import __version__
+from affectstream_server.guidance import OFF
 from affectstream_server.quotas import Quota
 from affectstream_server.scoring.scorer import ModelInfo
 from affectstream_server.scoring.user_outputs import UserOutput
@@ -149,6 +150,7 @@ def server_info(
             *([pb.FEATURE_WATCH] if settings.bus.on else []),
             *([pb.FEATURE_USER_OUTPUTS] if user_outputs else []),
             *([pb.FEATURE_TRANSCRIPT_FUSION] if settings.fusion.text != "off" else []),
+            *([pb.FEATURE_GUIDANCE] if settings.guidance.policy != OFF else []),
         ],
         transparency_notice=settings.consent.transparency_notice,
         consent_required=settings.consent.required,

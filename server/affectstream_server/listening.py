@@ -13,6 +13,7 @@ from affectstream_server.ahead import ScoringAhead
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.explain import Explaining
+from affectstream_server.guidance import Advisor
 from affectstream_server.hearing import Hearing
 from affectstream_server.scoring.load import Share
 from affectstream_server.scoring.router import Route
@@ -42,6 +43,10 @@ class Detection(Protocol):
 
     def quota(self, identity: Identity) -> StreamQuota:
         """What it may take."""
+        ...
+
+    def advisor(self, language: str) -> Advisor | None:
+        """What its events are advised by; None: guidance is off."""
         ...
 
     def open_slot(self) -> int:

@@ -30,6 +30,7 @@ from affectstream_server.bus.open import open_bus
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InternalFault, LimitReached
 from affectstream_server.explain import Explainer, Explaining
+from affectstream_server.guidance import Advisor, open_policy
 from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.quotas import Quotas
 from affectstream_server.real_time import RealTime
@@ -53,7 +54,10 @@ _CLOCK_S: Final = 0.05
 
 
 class Pipeline:
-    """Every session of this process, its detector and its models. Lives on one event loop."""
+    """Every session of this process, its detector and its models. Lives on one event loop.
+
+    Raises `SettingsError` for a tone policy that cannot be used.
+    """
 
     def __init__(self, settings: Settings, router: Router, observer: Observer = NOBODY) -> None:
         self.settings = settings
@@ -64,6 +68,7 @@ class Pipeline:
         self.quotas = Quotas(settings)
         self._real_time = RealTime(settings.server.ahead_rate)
         self.explainer = Explainer(settings)
+        self.policy = open_policy(settings.guidance)
         self.analyzer = Analyzer(
             settings,
             router,
@@ -72,6 +77,7 @@ class Pipeline:
             self._real_time,
             explainer=self.explainer,
             observer=observer,
+            policy=self.policy,
         )
         self._opened = itertools.count(1)
         self._detector = Detector(settings.detection.max_batch)
@@ -169,6 +175,10 @@ class Pipeline:
         tenant = self.quotas.tenant(identity.tenant)
         share = self.load.share(tenant.name, next(self._opened), tenant.quota.weight)
         return StreamQuota(tenant, share, self._real_time)
+
+    def advisor(self, language: str) -> Advisor | None:
+        """What a new session's events are advised by; None: guidance is off."""
+        return Advisor(self.policy, language) if self.policy is not None else None
 
     # -- what a session asks of the detector -------------------------------------------------------
 

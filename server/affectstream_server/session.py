@@ -168,6 +168,7 @@ class Session:
         if self._bus is not None:
             self.events.publication = Publication(self._bus, self.identity.tenant, self.session_id)
         self._progress_due = self._progress_frames
+        self.voice.advisor = self._detection.advisor(config.language_code)
         self.voice.embedding = checked.embedding
         self.voice.scoring.explaining = self._detection.explaining(
             self._scorer, self.quota.share, cues=checked.cues, saliency=checked.saliency
@@ -237,6 +238,8 @@ class Session:
         )
         started = event.session_started
         started.accepted_until_samples = accepted_until
+        if self.voice.advisor is not None:
+            started.guidance_policy = self.voice.advisor.policy.name
         if self.resumable:
             started.resume_token = self.resume_key.token(epoch)
             started.resume_window.FromMilliseconds(round(self._settings.server.resume_s * 1_000))

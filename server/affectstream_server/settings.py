@@ -21,6 +21,7 @@ from affectstream_server.section import Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.settings_fusion import FusionSettings
+from affectstream_server.settings_guidance import GuidanceSettings
 from affectstream_server.settings_quotas import QuotaSettings, TenantName, TenantSettings
 from affectstream_server.settings_telemetry import TelemetrySettings
 
@@ -234,6 +235,7 @@ class Settings(Section):
     triton: TritonSettings = TritonSettings()
     outputs: OutputSettings = OutputSettings()
     agent_speech: AgentSpeechSettings = AgentSpeechSettings()
+    guidance: GuidanceSettings = GuidanceSettings()
     consent: ConsentSettings = ConsentSettings()
     quotas: QuotaSettings = QuotaSettings()
     tenants: dict[TenantName, TenantSettings] = Field(

@@ -10,6 +10,7 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
 from affectstream_server.errors import LimitReached, ServiceError
+from affectstream_server.guidance import Advisor
 from affectstream_server.observer import UNOBSERVED
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import ScoringError
@@ -75,6 +76,8 @@ class Voice:
             deliver=self._deliver,
             deliver_provisional=self._deliver_provisional,
         )
+        self.advisor: Advisor | None = None
+        """Finals and turns carry its guidance."""
         self.embedding = False
         """Finals carry the embedding."""
         self.min_utterance_ms = 0
@@ -147,6 +150,8 @@ class Voice:
         self._summary.withhold()
         self._baselines.clear()
         self._cue_baselines.clear()
+        if self.advisor is not None:
+            self.advisor.clear()
         self.turns.withhold()
         if self.words is not None:
             self.words.clear()
@@ -158,6 +163,8 @@ class Voice:
     def end_turns(self, settled_until: int) -> None:
         """Say the turns that are over: no utterance still to be found begins before ``settled_until``."""
         for turn in self.turns.complete(settled_until):
+            if self.advisor is not None:
+                self.advisor.advise(turn)
             self.emit(pb.SessionEvent(turn_affect=turn))
 
     def close(self, closed: pb.SessionClosed, progress: pb.Progress, heard: int) -> None:
@@ -206,6 +213,8 @@ class Voice:
         event.traceparent = self.observer.traceparent(utterance.utterance_id)
         self._baselines.compare(utterance.channel, event)
         self._cue_baselines.compare(utterance.channel, event)
+        if self.advisor is not None:
+            self.advisor.advise(event, utterance.channel)
         self._summary.add(event, verdict)
         self.turns.add(event)
         self.observer.decided(verdict, event)

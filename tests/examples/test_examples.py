@@ -26,7 +26,8 @@ SPEED = "8"
 
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
-    async with running_server() as server:
+    # The default is too careful for the talk's synthetic voices.
+    async with running_server({"guidance": {"policy": str(EXAMPLES / "tone_sensitive.yaml")}}) as server:
         yield server.address
 
 

@@ -13,7 +13,7 @@ from livekit.agents import llm
 from affectstream import AffectEvent, Event
 from affectstream.integrations.livekit import AffectAgent, AffectListener
 from tests.integrations.livekit_agent import WAIT_S, Conversation, Timed, conversation, notes
-from tests.integrations.servers import EVEN, UNSURE, UPSET, Process, server_process, turn
+from tests.integrations.servers import EVEN, GUIDED, UNSURE, UPSET, Process, server_process, turn
 from tests.support.wire import running_server
 
 NOBODY = "127.0.0.1:1"
@@ -35,7 +35,7 @@ def used(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 async def test_preemptive_replies_have_their_turns_guidance_and_are_the_ones_that_are_used(
     used: Callable[[], list[str]],
 ) -> None:
-    async with running_server() as server, conversation(agent(server.address)) as running:
+    async with running_server(GUIDED) as server, conversation(agent(server.address)) as running:
         for number, bounds in enumerate((UPSET, EVEN, UNSURE), start=1):
             await running.caller.say(turn(bounds))
             await running.replies(number)
@@ -99,7 +99,7 @@ async def frames(bounds: tuple[float, float]) -> AsyncIterator[rtc.AudioFrame]:
 async def test_an_agent_with_nodes_of_its_own_tees_and_guides_by_itself() -> None:
     context = llm.ChatContext.empty()
     context.add_message(role="user", content="Where is it?")
-    async with running_server() as server:
+    async with running_server(GUIDED) as server:
         listener = AffectListener(server.address, wait_ms=PATIENT_MS)
         assert (await listener.guided(context)).items == context.items, "nothing was heard yet"
         heard = 0
@@ -133,7 +133,7 @@ async def test_a_reply_that_is_given_up_while_it_waits_leaves_everything_whole()
         if isinstance(event, AffectEvent):
             finals.append(event)
 
-    async with running_server() as server:
+    async with running_server(GUIDED) as server:
         listener = AffectListener(server.address, wait_ms=PATIENT_MS, on_event=on_event)
         audio = listener.tee(frames(UPSET))
         while listener.hearing is None or not listener.hearing.is_unanswered:

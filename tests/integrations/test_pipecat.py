@@ -10,8 +10,9 @@ from pipecat.frames.frames import InputAudioRawFrame
 
 from affectstream import AffectClient, Endpointing, EndpointingMode, StreamConfig
 from affectstream.integrations.pipecat import AffectProcessor
+from affectstream.tone import load
 from tests.integrations.pipecat_agent import agent, notes
-from tests.integrations.servers import EVEN, UNSURE, UPSET, server_process, turn
+from tests.integrations.servers import EVEN, GUIDED, POLICY, UNSURE, UPSET, server_process, turn
 from tests.support.wire import running_server
 
 WAIT_S = 0.15
@@ -19,7 +20,7 @@ NOBODY = "127.0.0.1:1"
 
 
 async def test_guidance_stands_before_the_users_words_when_the_llm_is_asked() -> None:
-    async with running_server() as server, agent(AffectProcessor(server.address)) as running:
+    async with running_server(GUIDED) as server, agent(AffectProcessor(server.address)) as running:
         await running.caller.say(turn(UPSET))
         asked = await running.llm.wait_asked(1)
         assert [message["role"] for message in asked] == ["system", "developer", "user"]
@@ -28,8 +29,21 @@ async def test_guidance_stands_before_the_users_words_when_the_llm_is_asked() ->
         assert "angry" not in f"{running.watch.heard[0]} {running.watch.heard[0]!r}", "what is logged"
 
 
+async def test_where_the_server_says_nothing_a_policy_of_ones_own_does() -> None:
+    async with (
+        running_server({"guidance": {"policy": "off"}}) as server,
+        agent(AffectProcessor(server.address, policy=load(POLICY))) as running,
+    ):
+        await running.caller.say(turn(UPSET))
+        (only,) = notes(await running.llm.wait_asked(1))
+        assert "upset" in only
+        (frame,) = running.watch.heard
+        assert frame.event.guidance is not None
+        assert not frame.event.proto.affect.HasField("guidance"), "the server's event is left alone"
+
+
 async def test_a_later_turn_replaces_the_guidance_and_an_unsure_one_removes_it() -> None:
-    async with running_server() as server, agent(AffectProcessor(server.address)) as running:
+    async with running_server(GUIDED) as server, agent(AffectProcessor(server.address)) as running:
         await running.caller.say(turn(UPSET))
         await running.llm.wait_asked(1)
         await running.caller.say(turn(EVEN))
@@ -44,7 +58,7 @@ async def test_a_later_turn_replaces_the_guidance_and_an_unsure_one_removes_it()
 async def test_the_servers_detection_serves_a_pipeline_whose_config_asks_for_it() -> None:
     config = StreamConfig(endpointing=Endpointing(mode=EndpointingMode.SERVER))
     async with (
-        running_server() as server,
+        running_server(GUIDED) as server,
         AffectClient(server.address) as client,
         agent(AffectProcessor(client, config=config)) as running,
     ):

@@ -7,13 +7,13 @@ from pipecat.turns.user_turn_strategies import EagerUserTurnStrategies
 
 from affectstream.integrations.pipecat import AffectProcessor
 from tests.integrations.pipecat_agent import EagerTranscriber, agent, notes
-from tests.integrations.servers import EVEN, UPSET, turn
+from tests.integrations.servers import EVEN, GUIDED, UPSET, turn
 from tests.support.wire import running_server
 
 
 async def test_a_confirmed_speculation_had_the_guidance_and_is_not_generated_again() -> None:
     async with (
-        running_server() as server,
+        running_server(GUIDED) as server,
         agent(
             AffectProcessor(server.address), stt=EagerTranscriber(), strategies=EagerUserTurnStrategies()
         ) as running,
@@ -34,7 +34,7 @@ async def test_a_confirmed_speculation_had_the_guidance_and_is_not_generated_aga
 
 async def test_a_withdrawn_speculation_is_answered_anew_with_the_same_guidance() -> None:
     async with (
-        running_server() as server,
+        running_server(GUIDED) as server,
         agent(
             AffectProcessor(server.address),
             stt=EagerTranscriber(withdraws=1),

@@ -80,6 +80,7 @@ async def test_the_baseline_goes_on_over_a_lost_line(calm_then_angry: NDArray[np
     sequences = {event.sequence: event for event in (*call.events, *second.events)}
     told = acted_on([sequences[number] for number in sorted(sequences)])
     assert [final.change for final in told] == [final.change for final in acted_on(whole)]
+    assert [final.guidance for final in told] == [final.guidance for final in acted_on(whole)]
 
 
 async def test_withdrawn_consent_takes_changes_and_the_way_along(

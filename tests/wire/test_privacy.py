@@ -24,6 +24,7 @@ from tests.support.opus import packets
 from tests.support.process import start_process
 from tests.support.speech import sample_talk
 from tests.support.wire import END, Request, audio, chunks, config
+from tests.unit.tone.policies import rule, source
 from tests.wire.visits import Visits, until_closed
 
 SECOND: Final = 16_000
@@ -142,6 +143,14 @@ async def lose_and_resume(visits: Visits) -> list[bytes]:
     return secrets
 
 
+def advice_in(events: Sequence[pb.SessionEvent]) -> set[bytes]:
+    """Texts and rules of the guidance that was given."""
+    said = [getattr(event, kind).guidance for event in events for kind in ("affect", "turn_affect")]
+    return {
+        text.encode() for advice in said for text in (advice.text, f'rule: "{advice.rule}"') if advice.text
+    }
+
+
 def values_in(events: Sequence[pb.SessionEvent]) -> set[bytes]:
     """How a log would write what was heard: four digits of every probability and dimension."""
     affects = [event.affect for event in events if event.HasField("affect")]
@@ -158,6 +167,8 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
         folder.mkdir(parents=True)
     token, line = tokens.make("acme", "agent", None)
     (tmp_path / "tokens.yaml").write_text(line)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(source(rule("whatever-it-is", {"value": "arousal", "enter_above": 0.0})))
     log = tmp_path / "log"
     soft, most = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (most, most))
@@ -171,6 +182,10 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
             "HOME": str(places["HOME"]),
             "XDG_CACHE_HOME": str(places["HOME"] / "cache"),
             "AFFECTSTREAM_LOGGING__LEVEL": "DEBUG",
+            "AFFECTSTREAM_GUIDANCE__POLICY": str(policy),
+            "AFFECTSTREAM_SCORING__MIN_PROBABILITY": "{neutral: 0, happy: 0, sad: 0, angry: 0}",
+            "AFFECTSTREAM_SCORING__MIN_SPEECH_MS": "0",
+            "AFFECTSTREAM_SCORING__MIN_SNR_DB": "-20",
             "AFFECTSTREAM_SERVER__DRAIN_S": "2",
         },
     )
@@ -233,8 +248,10 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
     assert "DEBUG" in stderr, "it logged all it could"
     values = values_in(visits.events)
     assert len(values) > 20
+    advice = advice_in(visits.events)
+    assert advice
     for place, content in (kept | told).items():
-        assert not [value for value in values if value in content], place
+        assert not [value for value in values | advice if value in content], place
         assert not re.search(rb"\b(" + "|".join(EMOTIONS).encode() + rb")\b", content), place
 
 

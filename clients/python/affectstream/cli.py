@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "purge": "remove what a server retains of a session for those who watch it",
     "serve": "start the server",
     "bridge": "let browsers and telephone providers in, by WebSocket",
+    "tone": "check what a policy says to whoever writes the reply, and play a recorded session against it",
     "token": "make a token for callers of a server that asks for one",
     "demo": "start a server, stream the bundled talk to it, show and draw what it heard",
 }

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,12 @@ from affectstream.integrations.hearing import Hearing
 from affectstream_server.lifecycle import Server
 from affectstream_server.settings import load
 from tests.support.speech import sample_talk
+from tests.support.wire import running_server
+from tests.unit.tone.policies import policy, rule
 
 RATE = 16_000
 UPSET = slice(round(10.6 * RATE), round(13.8 * RATE))
+SENSITIVE = str(Path(__file__).resolve().parents[3] / "examples" / "tone_sensitive.yaml")
 CALLER = StreamConfig(endpointing=Endpointing(mode=EndpointingMode.CALLER))
 
 
@@ -69,6 +73,32 @@ async def test_what_was_said_before_the_stream_was_open_is_heard() -> None:
         assert event.top_label == "angry"
         assert event.duration.seconds == pytest.approx(3.1, abs=1e-6)
         assert heard.dropped_s == 0
+
+
+async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembers() -> None:
+    remembers = policy(rule("again", {"value": "arousal", "enter_above": 0.0}, enter_after=2))
+    for served, expected in (("off", [None, "again"]), (SENSITIVE, ["upset", "upset"])):
+        told: list[AffectEvent] = []
+
+        async def listen(event: Event, told: list[AffectEvent] = told) -> None:
+            if isinstance(event, AffectEvent) and event.is_final:
+                told.append(event)
+
+        async with running_server({"guidance": {"policy": served}}) as server:
+            heard = Hearing(server.address, AudioFormat(), CALLER, listen, remembers)
+            try:
+                await until_connected(heard)
+                for count in (1, 2):
+                    heard.speech_started(ago_s=0.0)
+                    await say(heard, UPSET)
+                    heard.speech_ended(ago_s=0.0)
+                    async with asyncio.timeout(5):
+                        while len(told) < count:
+                            await asyncio.sleep(0.01)
+                            heard.hear(bytes(640))
+            finally:
+                await heard.close()
+        assert [event.guidance.rule if event.guidance else None for event in told] == expected
 
 
 async def test_an_answered_turn_is_over() -> None:

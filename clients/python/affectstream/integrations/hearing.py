@@ -19,10 +19,11 @@ from affectstream import errors
 from affectstream.client import AffectClient
 from affectstream.config import AudioFormat, Channel, StreamConfig
 from affectstream.enums import EndpointingMode
-from affectstream.events import AffectEvent, Event
+from affectstream.events import AffectEvent, Event, SessionStarted, TurnAffect
 from affectstream.integrations.backlog import Audio, Backlog, ControlKind
 from affectstream.integrations.recent import Recent
 from affectstream.stream import AffectStream
+from affectstream.tone import Policy, ToneGuide
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Hearing:
         audio: What `hear` is given.
         config: Everything else that the stream is asked for.
         on_event: Awaited for each event, in order.
+        policy: What finals say of the reply where the server says nothing; None: the one of the client.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Hearing:
         audio: AudioFormat,
         config: StreamConfig,
         on_event: Listener | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self._server = server
+        self._guide = ToneGuide(policy, config.language_code)
         self._config = replace(
             config,
             audio=audio,
@@ -222,7 +226,10 @@ class Hearing:
         await stream.end()
 
     async def _read(self, stream: AffectStream) -> None:
-        async for event in stream:
+        async for received in stream:
+            if isinstance(received, SessionStarted) and not received.guidance_policy:
+                await asyncio.to_thread(lambda: self._guide.policy)  # a file is read
+            event = self._guided(received)
             self._recent.note(event)
             self._news.set()
             if self._on_event is not None:
@@ -230,6 +237,13 @@ class Hearing:
                     await self._on_event(event)
                 except Exception:
                     log.exception("a listener failed; listening goes on")
+
+    def _guided(self, event: Event) -> Event:
+        """A final with its guidance: the server's, or what the policy says after all that came before."""
+        advice = self._guide.hear(event)
+        if advice is None or not isinstance(event, AffectEvent | TurnAffect):
+            return event
+        return replace(event, guidance=advice)
 
 
 def _tell_fault(task: asyncio.Task[None]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from affectstream.client import AffectClient
 from affectstream.config import AudioFormat, StreamConfig
 from affectstream.integrations.hearing import Hearing, Listener
-from affectstream.tone import guidance, note
+from affectstream.tone import Policy, note
 
 try:
     from livekit import rtc
@@ -36,7 +36,8 @@ class AffectListener:
         server: ``"host:port"`` in plain text, or an open `AffectClient` (TLS, tokens, shared by many calls).
         wait_ms: Longest wait of a reply for the affect of an utterance that is under way, 0..1000.
         config: What the stream is asked for; its audio format is taken from the frames. None: defaults.
-        on_event: Awaited for each event of the server, in order.
+        on_event: Awaited for each event of the server, in order; finals with their guidance.
+        policy: What is said of the reply where the server says nothing; None: the one that comes along.
 
     Raises:
         ValueError: `wait_ms` is out of range.
@@ -49,6 +50,7 @@ class AffectListener:
         wait_ms: int = WAIT_MS,
         config: StreamConfig | None = None,
         on_event: Listener | None = None,
+        policy: Policy | None = None,
     ) -> None:
         if not 0 <= wait_ms <= 1_000:
             raise ValueError(f"wait_ms is {wait_ms}, the limit is 0..1000")
@@ -56,6 +58,7 @@ class AffectListener:
         self._wait_s = wait_ms / 1_000
         self._config = config or StreamConfig()
         self._on_event = on_event
+        self._policy = policy
         self._hearing: Hearing | None = None
         self._turn = ""
         self._asked_at = 0
@@ -77,7 +80,10 @@ class AffectListener:
             async for frame in audio:
                 found = AudioFormat(sample_rate_hz=frame.sample_rate, channel_count=frame.num_channels)
                 if hearing is None:
-                    heard, hearing = found, Hearing(self._server, found, self._config, self._on_event)
+                    heard, hearing = (
+                        found,
+                        Hearing(self._server, found, self._config, self._on_event, self._policy),
+                    )
                     self._hearing, self._asked_at = hearing, 0
                 if found == heard:
                     hearing.hear(bytes(frame.data))
@@ -104,7 +110,7 @@ class AffectListener:
             hearing.answered(self._asked_at)
         event = await hearing.affect(self._wait_s)
         self._asked_at = hearing.position
-        advice = guidance(event) if event is not None else None
+        advice = event.guidance if event is not None else None
         if advice is not None:
             guided.items.insert(_last_user(guided), llm.ChatMessage(role="system", content=[note(advice)]))
         return guided

@@ -19,7 +19,7 @@ from affectstream.config import AudioFormat, StreamConfig
 from affectstream.enums import EndpointingMode
 from affectstream.events import AffectEvent, Event
 from affectstream.integrations.hearing import Hearing
-from affectstream.tone import guidance, is_note, note
+from affectstream.tone import Policy, is_note, note
 
 try:
     from pipecat.frames.frames import (
@@ -74,17 +74,24 @@ class AffectProcessor(FrameProcessor):
     Args:
         server: ``"host:port"`` in plain text, or an open `AffectClient` (TLS, tokens, shared by many calls).
         config: What the stream is asked for; its audio format is taken from the frames. None: defaults.
+        policy: What is said of the reply where the server says nothing; None: the one that comes along.
         **kwargs: For `FrameProcessor`.
     """
 
     def __init__(
-        self, server: str | AffectClient, *, config: StreamConfig | None = None, **kwargs: Any
+        self,
+        server: str | AffectClient,
+        *,
+        config: StreamConfig | None = None,
+        policy: Policy | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         config = config or StreamConfig()
         mode = config.endpointing.mode or EndpointingMode.CALLER
         self._server = server
         self._config = replace(config, endpointing=replace(config.endpointing, mode=mode))
+        self._policy = policy
         self._audio = AudioFormat()
         self._told = False
         self._hearing: Hearing | None = None
@@ -124,7 +131,7 @@ class AffectProcessor(FrameProcessor):
         audio = AudioFormat(sample_rate_hz=frame.sample_rate, channel_count=frame.num_channels)
         if self._hearing is None:
             self._audio = audio
-            self._hearing = Hearing(self._server, audio, self._config, self._on_event)
+            self._hearing = Hearing(self._server, audio, self._config, self._on_event, self._policy)
         if audio == self._audio:
             self._hearing.hear(frame.audio)
         elif not self._told:
@@ -192,7 +199,7 @@ class AffectInjector(FrameProcessor):
         event = await hearing.affect(self._wait_s)
         if frame.speculation and withdrawals != self._withdrawals:
             return False
-        advice = guidance(event) if event is not None else None
+        advice = event.guidance if event is not None else None
         text = note(advice) if advice is not None else ""
         _place(frame.context, text)
         if frame.speculation:

@@ -1,0 +1,120 @@
+"""Guidance over a session: the server's own where it gives any, else a policy's that remembers."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from affectstream.enums import AffectStatus
+from affectstream.events import AffectEvent, Event, SessionStarted, TurnAffect
+from affectstream.tone.policy import Policy
+from affectstream.tone.reading import of_event
+from affectstream.tone.track import Decision, Tracks, alone, words
+from affectstream.values import Guidance
+
+DEFAULT = "default"
+
+
+def load(path: str | Path) -> Policy:
+    """Read a policy.
+
+    Args:
+        path: A YAML file, or "default" for the one that comes with the client.
+
+    Raises:
+        PolicyError: It cannot be used; every problem is named with its line.
+        OSError: It cannot be read.
+    """
+    if path == DEFAULT:
+        return default_policy()
+    from affectstream.tone.read import read  # YAML is loaded where it is needed
+
+    return read(Path(path).read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def default_text() -> str:
+    """The YAML of the policy that comes with the client."""
+    return (files("affectstream") / "tone" / "default.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def default_policy() -> Policy:
+    """The policy that comes with the client."""
+    from affectstream.tone.read import read
+
+    return read(default_text(), DEFAULT)
+
+
+class ToneGuide:
+    """The tone of one session.
+
+    Args:
+        policy: What to say where the server says nothing; None: the policy that comes with the client.
+        language: BCP 47 tag of the texts; the policy's first language stands in for one that it has not.
+    """
+
+    def __init__(self, policy: Policy | None = None, language: str = "") -> None:
+        self._policy = policy
+        self._language = language
+        self._tracks: Tracks | None = None
+        self._served = False
+
+    def hear(self, event: Event) -> Guidance | None:
+        """Take in the next event of the session.
+
+        Args:
+            event: Any; those that do not matter are passed over. In the session's order.
+
+        Returns:
+            Advice on the reply to this utterance or turn. None: it is provisional or of another kind, its
+            status is not OK, or there is nothing to say.
+        """
+        if isinstance(event, SessionStarted):
+            self._served = bool(event.guidance_policy)
+        if not isinstance(event, AffectEvent | TurnAffect):
+            return None
+        if isinstance(event, AffectEvent) and not event.is_final:
+            return None
+        if event.guidance is not None:
+            self._served = True
+        if self._served:
+            return event.guidance if event.status == AffectStatus.OK else None
+        decision = self.decide(event)
+        return words(self.policy, decision.rule, self._language) if decision.rule is not None else None
+
+    def decide(self, event: AffectEvent | TurnAffect) -> Decision:
+        """What the policy says of a final event, whatever the server does, and why."""
+        if self._tracks is None:
+            self._tracks = Tracks(self.policy)
+        return self._tracks.hear(of_event(event), event.channel or 0)
+
+    @property
+    def policy(self) -> Policy:
+        """In force here."""
+        if self._policy is None:
+            self._policy = default_policy()
+        return self._policy
+
+
+def guidance(affect: AffectEvent | TurnAffect, language: str = "") -> Guidance | None:
+    """Advice for the wording of the reply to one utterance or turn of which nothing before is known.
+
+    In a conversation `ToneGuide` is steadier: it remembers.
+
+    Args:
+        affect: Final or provisional.
+        language: BCP 47 tag of the text.
+
+    Returns:
+        The server's own guidance where the event carries it; else one sentence and style tags of the policy
+        that comes with the client. None: the status is not OK (abstained, too little speech, ...), or no rule
+        holds.
+    """
+    if affect.status != AffectStatus.OK:
+        return None
+    if affect.guidance is not None:
+        return affect.guidance
+    policy = default_policy()
+    rule = alone(policy, of_event(affect))
+    return words(policy, rule, language) if rule is not None else None
