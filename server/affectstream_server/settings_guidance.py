@@ -13,5 +13,5 @@ class GuidanceSettings(Section):
     policy: str = Field(
         "default",
         min_length=1,
-        description="YAML file of a tone policy; default: the one that comes with it; off: none",
+        description="YAML file of a tone policy; default or sensitive: those that come along; off: none",
     )

@@ -27,7 +27,7 @@ SPEED = "8"
 @pytest.fixture
 async def address() -> AsyncIterator[str]:
     # The default is too careful for the talk's synthetic voices.
-    async with running_server({"guidance": {"policy": str(EXAMPLES / "tone_sensitive.yaml")}}) as server:
+    async with running_server({"guidance": {"policy": "sensitive"}}) as server:
         yield server.address
 
 

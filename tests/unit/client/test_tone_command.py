@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 
 from affectstream.cli import main
-from affectstream.tone import default_text
+from affectstream.tone import built_in_text
 from affectstream.v1 import affect_pb2 as pb
 from tests.unit.tone.policies import rule, source
 
@@ -29,16 +29,21 @@ def policy(tmp_path: Path) -> Path:
 
 def test_show_prints_what_can_be_copied(capsys: pytest.CaptureFixture[str], policy: Path) -> None:
     assert main(["tone", "show"]) == 0
-    assert capsys.readouterr().out == default_text()
+    assert capsys.readouterr().out == built_in_text()
     assert main(["tone", "show", str(policy)]) == 0
     assert capsys.readouterr().out == policy.read_text()
+    assert main(["tone", "show", "sensitive"]) == 0
+    assert "name: sensitive" in capsys.readouterr().out
+    assert main(["tone", "show", "--session", "x"]) == 2
 
 
 def test_check_says_that_it_can_be_used(capsys: pytest.CaptureFixture[str], policy: Path) -> None:
-    assert main(["tone", "check", "default"]) == 0
+    assert main(["tone", "check"]) == 0
+    assert main(["tone", "check", "sensitive"]) == 0
     assert main(["tone", "check", str(policy)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "default: 8 rules in en, de; it can be used",
+        "sensitive: 4 rules in en; it can be used",
         "mine: 1 rule in en; it can be used",
     ]
 

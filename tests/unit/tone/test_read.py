@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affectstream.tone import PolicyError, default_policy, default_text
+from affectstream.tone import PolicyError, built_in_text, default_policy
 from affectstream.tone.claims import forbidden_claims
 from affectstream.tone.nodes import MOST_BYTES
 from affectstream.tone.read import MOST_RULES, read
@@ -29,7 +29,7 @@ def test_the_policy_that_comes_along_can_be_used_and_goes_before_by_priority() -
     assert policy.rules[0].name == "upset"
     assert policy.rules[-1].name == "even"
     assert {tuple(rule.text) for rule in policy.rules} == {("en", "de")}
-    assert "# " in default_text(), "it teaches"
+    assert "# " in built_in_text(), "it teaches"
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from affectstream import AffectClient, AudioFormat, Endpointing, StreamConfig
+from affectstream.contract import EMOTIONS
 from affectstream.enums import EndpointingMode
 from affectstream.events import AffectEvent, Event
 from affectstream.integrations.hearing import Hearing
@@ -21,11 +22,10 @@ from affectstream_server.lifecycle import Server
 from affectstream_server.settings import load
 from tests.support.speech import sample_talk
 from tests.support.wire import running_server
-from tests.unit.tone.policies import policy, rule
+from tests.unit.tone.policies import policy, rule, source
 
 RATE = 16_000
 UPSET = slice(round(10.6 * RATE), round(13.8 * RATE))
-SENSITIVE = str(Path(__file__).resolve().parents[3] / "examples" / "tone_sensitive.yaml")
 CALLER = StreamConfig(endpointing=Endpointing(mode=EndpointingMode.CALLER))
 
 
@@ -75,16 +75,22 @@ async def test_what_was_said_before_the_stream_was_open_is_heard() -> None:
         assert heard.dropped_s == 0
 
 
-async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembers() -> None:
-    remembers = policy(rule("again", {"value": "arousal", "enter_above": 0.0}, enter_after=2))
-    for served, expected in (("off", [None, "again"]), (SENSITIVE, ["upset", "upset"])):
+async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembers(tmp_path: Path) -> None:
+    always = {"value": "arousal", "enter_above": 0.0}
+    remembers = policy(rule("again", always, enter_after=2))
+    (tmp_path / "policy.yaml").write_text(source(rule("always", always)))
+    for served, expected in (
+        ("off", [None, "again"]),
+        (str(tmp_path / "policy.yaml"), ["always", "always"]),
+    ):
         told: list[AffectEvent] = []
 
         async def listen(event: Event, told: list[AffectEvent] = told) -> None:
             if isinstance(event, AffectEvent) and event.is_final:
                 told.append(event)
 
-        async with running_server({"guidance": {"policy": served}}) as server:
+        trusting = {"min_probability": dict.fromkeys(EMOTIONS, 0.0)}
+        async with running_server({"guidance": {"policy": served}, "scoring": trusting}) as server:
             heard = Hearing(server.address, AudioFormat(), CALLER, listen, remembers)
             try:
                 await until_connected(heard)

@@ -4,7 +4,8 @@
 have changed, and why. A recording is what `affectstream stream --format jsonl` writes. `show` prints a
 policy, to copy and change.
 
-POLICY is a YAML file, or "default" for the one that comes with the client.
+POLICY is a YAML file, or one that comes along: "default", or "sensitive", which speaks sooner and errs more
+often.
 
 Exit status: 0 the policy can be used; 1 it cannot; 2 wrong usage, or a file that cannot be read.
 """
@@ -24,7 +25,7 @@ from affectstream.commands.clock import clock
 from affectstream.decode import decode
 from affectstream.enums import AffectStatus
 from affectstream.events import AffectEvent, TurnAffect
-from affectstream.tone import DEFAULT, Policy, PolicyError, ToneGuide, default_text, load
+from affectstream.tone import BUILT_IN, DEFAULT, Policy, PolicyError, ToneGuide, built_in_text, load
 from affectstream.v1 import affect_pb2 as pb
 
 LONGEST_LINE: Final = 1 << 20
@@ -33,17 +34,24 @@ LONGEST_LINE: Final = 1 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `affectstream tone`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="check|show")
-    check = actions.add_parser("check", help="validate a policy, and play a recorded session against it")
-    check.add_argument("policy", metavar="POLICY", help='a YAML file, or "default"')
-    check.add_argument("--session", type=Path, metavar="FILE", help="JSON lines of a recorded session")
-    check.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the texts")
-    show = actions.add_parser("show", help="print a policy")
-    show.add_argument("policy", metavar="POLICY", nargs="?", default=DEFAULT, help='default: "default"')
+    parser.add_argument("action", choices=("check", "show"), help="validate a policy, or print one")
+    parser.add_argument(
+        "policy",
+        metavar="POLICY",
+        nargs="?",
+        default=DEFAULT,
+        help="a YAML file, or a name (default: default)",
+    )
+    parser.add_argument(
+        "--session", type=Path, metavar="FILE", help="JSON lines of a recorded session, to play against it"
+    )
+    parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the texts")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check it, or show it."""
+    if args.action == "show" and args.session is not None:
+        raise InputError("--session goes with check")
     try:
         policy = load(args.policy)
     except PolicyError as error:
@@ -53,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         why = (error.strerror or "unknown error").lower()
         raise InputError(f"cannot read {args.policy}: {why}") from None
     if args.action == "show":
-        text = default_text() if args.policy == DEFAULT else Path(args.policy).read_text(encoding="utf-8")
-        print(text, end="")
+        known = args.policy in BUILT_IN
+        print(built_in_text(args.policy) if known else Path(args.policy).read_text(encoding="utf-8"), end="")
         return 0
     count = "1 rule" if len(policy.rules) == 1 else f"{len(policy.rules)} rules"
     print(f"{policy.name}: {count} in {', '.join(policy.languages)}; it can be used")

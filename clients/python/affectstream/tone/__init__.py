@@ -7,20 +7,29 @@ a policy, the same for server and client: docs/tone.md.
 
 from __future__ import annotations
 
-from affectstream.tone.guide import DEFAULT, ToneGuide, default_policy, default_text, guidance, load
+from affectstream.tone.guide import (
+    BUILT_IN,
+    DEFAULT,
+    ToneGuide,
+    built_in_text,
+    default_policy,
+    guidance,
+    load,
+)
 from affectstream.tone.note import is_note, note
 from affectstream.tone.policy import STYLE_TAGS, Policy
 from affectstream.tone.problems import PolicyError, Problem
 
 __all__ = [
+    "BUILT_IN",
     "DEFAULT",
     "STYLE_TAGS",
     "Policy",
     "PolicyError",
     "Problem",
     "ToneGuide",
+    "built_in_text",
     "default_policy",
-    "default_text",
     "guidance",
     "is_note",
     "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from affectstream.enums import AffectStatus
 from affectstream.events import AffectEvent, Event, SessionStarted, TurnAffect
@@ -13,37 +14,43 @@ from affectstream.tone.reading import of_event
 from affectstream.tone.track import Decision, Tracks, alone, words
 from affectstream.values import Guidance
 
-DEFAULT = "default"
+DEFAULT: Final = "default"
+BUILT_IN: Final = (DEFAULT, "sensitive")
+"""Names of the policies that come along: a careful one, and one that speaks sooner and errs more often."""
 
 
 def load(path: str | Path) -> Policy:
     """Read a policy.
 
     Args:
-        path: A YAML file, or "default" for the one that comes with the client.
+        path: A YAML file, or one of `BUILT_IN`.
 
     Raises:
         PolicyError: It cannot be used; every problem is named with its line.
         OSError: It cannot be read.
     """
-    if path == DEFAULT:
-        return default_policy()
+    if path in BUILT_IN:
+        return _built_in(str(path))
     from affectstream.tone.read import read  # YAML is loaded where it is needed
 
     return read(Path(path).read_text(encoding="utf-8", errors="replace"), str(path))
 
 
-def default_text() -> str:
-    """The YAML of the policy that comes with the client."""
-    return (files("affectstream") / "tone" / "default.yaml").read_text(encoding="utf-8")
+def built_in_text(name: str = DEFAULT) -> str:
+    """The YAML of one of `BUILT_IN`."""
+    return (files("affectstream") / "tone" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def default_policy() -> Policy:
+    """The policy that speaks where no other is named."""
+    return _built_in(DEFAULT)
 
 
 @cache
-def default_policy() -> Policy:
-    """The policy that comes with the client."""
+def _built_in(name: str) -> Policy:
     from affectstream.tone.read import read
 
-    return read(default_text(), DEFAULT)
+    return read(built_in_text(name), name)
 
 
 class ToneGuide:

@@ -110,6 +110,7 @@ class Policy:
     """Checked rules. `affectstream.tone.load` reads one from YAML."""
 
     name: str
+    """What `SessionStarted.guidance_policy` says."""
     languages: tuple[str, ...]
     """BCP 47 tags; the first stands in for any other."""
     rules: tuple[Rule, ...]

@@ -26,4 +26,5 @@ class PolicyError(ValueError):
 
     def __init__(self, name: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(sorted(problems))
+        """All that was found."""
         super().__init__("\n".join(f"{name}: {problem}" for problem in self.problems))
