@@ -78,10 +78,10 @@ async def test_what_was_said_before_the_stream_was_open_is_heard() -> None:
 async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembers(tmp_path: Path) -> None:
     always = {"value": "arousal", "enter_above": 0.0}
     remembers = policy(rule("again", always, enter_after=2))
-    (tmp_path / "policy.yaml").write_text(source(rule("always", always)))
+    (tmp_path / "policy.yaml").write_text(source(rule("spoken", always)))
     for served, expected in (
         ("off", [None, "again"]),
-        (str(tmp_path / "policy.yaml"), ["always", "always"]),
+        (str(tmp_path / "policy.yaml"), ["spoken", "spoken"]),
     ):
         told: list[AffectEvent] = []
 
