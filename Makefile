@@ -29,7 +29,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo web web-shots triton triton-setup test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo web web-shots triton triton-setup rules test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,9 +51,13 @@ triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU u
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint test-service test-web test-models test-integrations test-clients ## Set up, lint, check types and run every test
+test: lint rules test-service test-web test-models test-integrations test-clients ## Set up, lint, check types and run every test
 
-test-service: .venv/.dev .venv/.compose-schema triton-setup ## Tests of the service, the client and the tools
+rules: .venv/.dev .venv-prometheus/.ready ## Check Prometheus' rules, and play what fires each alert and what does not
+	@echo "== rules"
+	@$(RUN)/python -m tools.prometheus
+
+test-service: .venv/.dev .venv/.compose-schema .venv-prometheus/.ready triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
 	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
@@ -175,6 +179,15 @@ clean: ## Remove what was made here
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
 	  -e '.[server,pipecat,livekit,agents-test]'
+	@touch $@
+
+# Unpacked, not installed: Debian's package would start it as a service of the machine.
+.venv-prometheus/.ready:
+	@mkdir -p .venv-prometheus
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
+	elif command -v apt-get >/dev/null; then \
+	  cd .venv-prometheus && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb; \
+	else echo "no Prometheus here: https://prometheus.io/download"; exit 1; fi
 	@touch $@
 
 # Without npm or Go the tests of that client skip with a reason.

@@ -40,6 +40,8 @@ class Meters:
             used: speculations.labels("used" if used else "dropped") for used in (True, False)
         }
         self._utterances = _counter(names.UTTERANCES, registry)
+        for status in pb.AffectStatus.values()[1:]:
+            self._utterances.labels(status_name(status))  # a rate misses what a counter begins with
         self._of_tenant = _counter(names.UTTERANCES_OF_TENANT, registry)
         self._answers = _counter(names.ANSWERS, registry)
         stages = _histogram(names.STAGE, registry)

@@ -130,7 +130,12 @@ SCORES_IN_FLIGHT: Final = Metric(
 DETECTION_WAITING: Final = Metric(
     "affectstream_detection_waiting", "gauge", "Channels whose audio waits for the detector's next batch."
 )
-MODEL_READY: Final = Metric("affectstream_model_ready", "gauge", "1 while the model may serve.", ("model",))
+MODEL_READY: Final = Metric(
+    "affectstream_model_ready",
+    "gauge",
+    "1 while the model may serve, and no fallback in its place.",
+    ("model",),
+)
 MODEL_PENDING: Final = Metric(
     "affectstream_model_pending", "gauge", "Utterances at the model or waiting for it.", ("model",)
 )

@@ -64,12 +64,12 @@ def _models(pipeline: Pipeline) -> Iterator[Family]:
     calls: list[Value] = []
     fallbacks: list[Value] = []
     for name, scorer in pipeline.router.scorers.items():
-        ready.append(((name,), float(not scorer.trouble)))
         pending.append(((name,), scorer.pending))
         first = scorer
         if isinstance(scorer, WithFallback):
             fallbacks.append(((name,), scorer.counts["fell_back"]))
             first = scorer.first
+        ready.append(((name,), float(not first.trouble)))
         state = getattr(first, "breaker", None)  # Triton's alone; its module needs an extra
         if state is not None:
             breaker += [((name, one.value), float(one is state)) for one in State]
