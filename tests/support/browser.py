@@ -128,8 +128,11 @@ async def browser(*flags: str) -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def visit(started: Browser, address: str, **context: Any) -> AsyncIterator[Visit]:
-    """A visitor on the bridge's page; fails afterwards if it asked other hosts or its console complained."""
-    given: BrowserContext = await started.new_context(**context)
+    """A visitor on the bridge's page; fails afterwards if it asked other hosts or its console complained.
+
+    Without a word in ``context`` one who wants little motion: software draws here, and a machine is shared.
+    """
+    given: BrowserContext = await started.new_context(**({"reduced_motion": "reduce"} | context))
     visiting = Visit(await given.new_page(), address)
     try:
         await visiting.open()

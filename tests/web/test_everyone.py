@@ -30,14 +30,14 @@ async def findings(visitor: Visit) -> list[str]:
 
 
 async def looked_at(started: Browser, address: str, talk: Path, **context: Any) -> None:
-    """Idle, running, ended, and with a notice: nothing serious, and nothing to scroll sideways."""
+    """Running, ended, and as it begins with a notice: nothing serious, and nothing to scroll sideways."""
     async with visit(started, address, **context) as visitor:
-        assert await findings(visitor) == []
         await visitor.play(talk)
         await visitor.heard(1)
         assert await findings(visitor) == []
         await visitor.state("ended")
         assert await findings(visitor) == []
+        await visitor.open()
         await visitor.play(talk.with_name("none.txt"))
         await visitor.notice("cannot read the recording")
         assert await findings(visitor) == []

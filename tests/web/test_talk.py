@@ -29,7 +29,9 @@ async def test_a_talk_through_the_microphone(
     chromium: Browser, server: str, address: str, talk: Path
 ) -> None:
     expected = await printed(talk, server)
-    async with visit(chromium, address, permissions=["microphone"]) as visitor:
+    async with visit(
+        chromium, address, permissions=["microphone"], reduced_motion="no-preference"
+    ) as visitor:
         await visitor.page.click("#use-microphone")
         await visitor.state("live")
         await expect(visitor.page.locator("#connection")).to_have_text("Listening")

@@ -8,6 +8,8 @@ import { element } from "./dom.js";
 import { Talk } from "../talk/talk.js";
 import { Waveform } from "./waveform.js";
 
+// Audio comes in blocks of 32 ms: more frames would show no more.
+const FRAME_MS = 30;
 const CALM_MS = 500;
 
 /** Everything that is drawn of a talk: of the newest utterance, or of the one that was picked. */
@@ -37,7 +39,7 @@ export class Picture {
     const frame = (at) => {
       if (!this._running) return;
       requestAnimationFrame(frame);
-      if (this._calm.matches && at - this._drawn < CALM_MS) return;
+      if (at - this._drawn < (this._calm.matches ? CALM_MS : FRAME_MS)) return;
       this._drawn = at;
       onFrame();
       this._wave.draw(this._talk, this.picked);
