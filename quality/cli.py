@@ -10,7 +10,7 @@ from pathlib import Path
 
 from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.endpoint import WEIGHTS
-from quality import baseline, fusion, guidance, thresholds, tune, unheard
+from quality import acted, baseline, cues, fusion, guidance, thresholds, tune, unheard
 from quality.clips import AUDIO_VARIABLE, NoAudio, audio_folder
 from quality.generate import Generator
 from quality.listen import Progress
@@ -59,6 +59,22 @@ def _segmentation(folder: Path, results: Path) -> None:
     report = markdown(sections)
     save(results / "segmentation.json", sections)
     (results / "segmentation.md").write_text(report, encoding="utf-8")
+    print(report)
+
+
+def _cues(audio: Path | None, results: Path) -> None:
+    """On made voices, which need no recordings; and on acted speech where there is some."""
+    alone, together = cues.judge(progress=_progress("made voices"))
+    parts = ["## A cue's own property", cues.markdown(alone), "## All at once", cues.markdown(together)]
+    try:
+        folder = audio_folder(audio)
+    except NoAudio as error:
+        print(error, file=sys.stderr)
+    else:
+        parts += ["## Angry against sad", acted.markdown(acted.directions(folder, "test"))]
+    report = "\n\n".join(parts) + "\n"
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "cues.md").write_text(report, encoding="utf-8")
     print(report)
 
 

@@ -72,13 +72,17 @@ Rows = dict[str, dict[int, Errors]]
 
 def judge(voices: int = VOICES, seed: int = 1, progress: Progress | None = None) -> tuple[Rows, Rows]:
     """Errors by cue and noise: with the cue's own property going over its range, and with all at once."""
-    rng = np.random.default_rng(seed)
     alone = Rows()
     for number, cue in enumerate(ALL):
-        alone |= _errors((cue,), _RANGES[cue.name], voices, rng)
+        alone[cue.name] = judge_one(cue, voices, seed)
         if progress is not None:
             progress(number + 1, len(ALL) + 1)
-    return alone, _errors(ALL, _EVERY, voices, rng)
+    return alone, _errors(ALL, _EVERY, voices, np.random.default_rng(seed))
+
+
+def judge_one(cue: Cue, voices: int = VOICES, seed: int = 1) -> dict[int, Errors]:
+    """Errors of one cue by noise, its own property going over its range."""
+    return _errors((cue,), _RANGES[cue.name], voices, np.random.default_rng(seed))[cue.name]
 
 
 def markdown(rows: Rows, cues: tuple[Cue, ...] = ALL) -> str:

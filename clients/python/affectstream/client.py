@@ -202,6 +202,8 @@ class AffectClient:
         *,
         channel: int | None = None,
         embedding: bool = False,
+        cues: bool = False,
+        saliency: bool = False,
         language_code: str = "",
         consent_basis: ConsentBasis | int = 0,
         subject_role: SubjectRole | int = 0,
@@ -217,6 +219,8 @@ class AffectClient:
             audio: What the bytes are; None: 16 kHz mono LINEAR16.
             channel: The channel to analyse; needed with more than one.
             embedding: Give the model's embedding too.
+            cues: Give acoustic cues too.
+            saliency: Give the spans too on which the score rests.
             language_code: BCP 47 tag of the language spoken, a hint.
             consent_basis: A server can be set to require one.
             subject_role: Employees and students are refused by default.
@@ -240,7 +244,7 @@ class AffectClient:
             audio=audio.to_proto(),
             data=to_bytes(pcm, audio),
             channel=channel,
-            outputs=pb.OutputConfig(embedding=embedding),
+            outputs=pb.OutputConfig(embedding=embedding, cues=cues, saliency=saliency),
             language_code=language_code,
             consent_basis=pb.ConsentBasis.ValueType(consent_basis),
             subject_role=pb.SubjectRole.ValueType(subject_role),

@@ -142,6 +142,7 @@ class Outputs:
     """Provisional events of a long utterance at this interval of audio, 250..10000; None: none."""
     embedding: bool = False
     cues: bool = False
+    """Acoustic cues; `affectstream.cues.describe` says them in words."""
     progress_interval_ms: int | None = None
     """`Progress` at this interval of audio, 100..60000; None: the server's default."""
     saliency: bool = False

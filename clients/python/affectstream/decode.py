@@ -231,7 +231,15 @@ def _affect(m: pb.AffectEvent, envelope: _Envelope) -> events.AffectEvent:
         change=_change(m.change) if m.HasField("change") else None,
         guidance=_guidance(m),
         cues=tuple(
-            values.Cue(name=cue.name, value=cue.value, unit=cue.unit, z_score=_number(cue, "z_score"))
+            values.Cue(
+                name=cue.name,
+                value=cue.value,
+                unit=cue.unit,
+                z_score=_number(cue, "z_score"),
+                salient_value=_number(cue, "salient_value"),
+                other_value=_number(cue, "other_value"),
+                salient_z_score=_number(cue, "salient_z_score"),
+            )
             for cue in m.cues
         ),
         saliency=tuple(

@@ -132,7 +132,13 @@ class Cue:
     value: float
     unit: str
     z_score: float | None
-    """Against the speaker's baseline, in standard deviations."""
+    """Against the speaker's baseline, in standard deviations; None: it is too short."""
+    salient_value: float | None = None
+    """Inside the salient spans; None: there are none, or there is too little to measure."""
+    other_value: float | None = None
+    """Outside of them."""
+    salient_z_score: float | None = None
+    """`salient_value` against the speaker's baseline, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,7 @@ CUES: Final = (
     Cue("energy_over_noise", "dB", 4.5, 5, 1.5, energy_over_noise),
     Cue("energy_range", "dB", 2.5, 20, 0.85, energy_range),
     Cue("speaking_rate", "1/s", 0.1, 10, 0.06, speaking_rate, is_ratio=True),
-    Cue("jitter", "%", 0.5, 25, 0.2, jitter),
+    Cue("jitter", "%", 0.7, 25, 0.2, jitter),
     Cue("hnr", "dB", 3.5, 25, 0.65, hnr),
     Cue("spectral_tilt", "dB", 1.0, 15, 1.5, spectral_tilt),
 )

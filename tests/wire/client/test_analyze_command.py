@@ -87,6 +87,20 @@ async def test_a_folder_gives_one_row_a_file_with_its_values_or_its_error(
     assert "not a recording" in rows["torn.wav"]["error"]
 
 
+async def test_cues_and_spans_are_columns_where_they_are_asked_for(folder: Path) -> None:
+    outputs = {"outputs": {"cues_wait_ms": 5_000, "saliency_wait_ms": 5_000}}
+    async with running_server(outputs) as server:
+        arguments = ("analyze", folder / "a.wav", folder / "b.flac", "--server", server.address)
+        done = await run_cli(*arguments, "--cues", "--saliency")
+        (bare, _) = table((await run_cli(*arguments)).out)
+    assert done.status == 0
+    for row in table(done.out):
+        assert 60 < float(row["cue_pitch_median"]) < 600
+        assert -96 < float(row["cue_energy_mean"]) < 0
+        assert row["salient"].endswith(" s")
+    assert not any(column.startswith("cue_") or column == "salient" for column in bare)
+
+
 async def test_json_lines_hold_the_event_and_one_channel_is_chosen(server_address: str, folder: Path) -> None:
     stereo = folder / "deep" / "er" / "d, with a comma.WAV"
     out = folder / "rows.jsonl"

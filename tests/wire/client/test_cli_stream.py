@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import pty
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from affectstream.v1 import affect_pb2 as pb
 from tests.support.fault_proxy import FaultProxy
 from tests.support.speech import SAMPLE_TALK, sample_talk
-from tests.support.wire import finals, seconds, stream_talk
+from tests.support.wire import finals, running_server, seconds, stream_talk
 from tests.wire.client.helpers import Done, finish, run_cli, start_cli
 
 TALK = sample_talk()
@@ -52,6 +53,20 @@ async def test_json_lines_are_events_in_order_and_nothing_else(server_address: s
     assert done.events[-1].session_closed.reason == pb.CLOSE_REASON_END_OF_AUDIO
     raw = finals(await stream_talk(server_address, TALK))
     assert bounds_s(done) == [(seconds(final.audio_start), seconds(final.audio_end)) for final in raw]
+
+
+async def test_cues_are_a_line_below_the_utterance_and_in_the_events(short: Path) -> None:
+    outputs = {"outputs": {"cues_wait_ms": 5_000, "saliency_wait_ms": 5_000}}
+    async with running_server(outputs) as server:
+        arguments = ("stream", short, "--server", server.address, "--speed", "0", "--cues")
+        plain = await run_cli(*arguments)
+        events = await run_cli(*arguments, "--saliency", "--format", "jsonl")
+    lines = plain.out.splitlines()
+    below = [after for line, after in itertools.pairwise(lines) if re.match(r" +\d+  \d", line)]
+    assert len(below) == 2
+    assert all(re.search(r"pitch \d+ Hz, level -\d+ dBFS", line) for line in below)
+    assert all(final.cues for final in events.finals)
+    assert any(final.saliency for final in events.finals)
 
 
 async def test_speed_does_not_change_what_is_heard(server_address: str, short: Path) -> None:

@@ -52,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=jobs, default=4, metavar="N", help="files in hand at once, 1 to 64 (default: 4)"
     )
     parser.add_argument("--channel", type=int, metavar="N", help="the channel to analyse, 0 is the first")
+    parser.add_argument("--cues", action="store_true", help="add pitch, energy, rate and voice quality")
+    parser.add_argument("--saliency", action="store_true", help="add the parts on which each score rests")
     parser.add_argument("--model", default="", metavar="NAME", help="a model that `affectstream info` lists")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
     access.add_arguments(parser)
@@ -70,7 +72,11 @@ async def _analyze(args: argparse.Namespace, files: Sequence[Path]) -> int:
     try:
         async with access.client(args.server, args, Timeouts(call_s=_CALL_S)) as client:
             rows = (
-                JsonRows() if args.format == "jsonl" else CsvRows.of(await client.server_info(), args.model)
+                JsonRows()
+                if args.format == "jsonl"
+                else CsvRows.of(
+                    await client.server_info(), args.model, cues=args.cues, saliency=args.saliency
+                )
             )
             with Output(rows, args.out, resume=args.resume) as output:
                 left = [file for file in files if str(file) not in output.done]
@@ -128,7 +134,12 @@ async def _row(client: AffectClient, file: Path, args: argparse.Namespace) -> Ro
     while True:
         try:
             event = await client.analyze(
-                recording.data, recording.audio, model=args.model, language_code=args.language
+                recording.data,
+                recording.audio,
+                cues=args.cues,
+                saliency=args.saliency,
+                model=args.model,
+                language_code=args.language,
             )
             return Row(str(file), event)
         except ServerUnavailable:

@@ -12,6 +12,7 @@ from affectstream.commands.clock import clock
 from affectstream.commands.playback import Heard
 from affectstream.commands.recap import recap
 from affectstream.contract import DIMENSIONS
+from affectstream.cues import describe, spans_text
 from affectstream.enums import name_of
 from affectstream.events import AffectEvent
 from affectstream.v1 import affect_pb2 as pb
@@ -70,6 +71,8 @@ class PlainLines:
                 number = f"{self._count:>3}" if event.is_final else "  ~"
                 channel = [f"channel {event.channel}"] if self._several_channels else []
                 self._line("  ".join([number, *channel, *affect_cells(event, heard.lag_ms)]))
+                if text := explained(event):
+                    self._line(f"     {text}")
             case events.Warning() as warning:
                 self._line(f"warning {warning.code}: {warning.message}")
             case events.SessionSummary() as summary:
@@ -167,6 +170,13 @@ def notes(event: AffectEvent) -> str:
         for output in event.user_outputs
     ]
     return ", ".join(told)
+
+
+def explained(event: AffectEvent) -> str:
+    """Its cues in words, or on which spans its score rests; empty where it has neither."""
+    if event.cues:
+        return describe(event)
+    return f"rests on {spans_text(event.saliency)}" if event.saliency else ""
 
 
 def has_several_channels(started: events.SessionStarted) -> bool:

@@ -15,6 +15,7 @@ from rich.text import Text
 from affectstream import events, states
 from affectstream.commands.clock import clock
 from affectstream.commands.display import (
+    explained,
     has_several_channels,
     level,
     model_name,
@@ -47,6 +48,7 @@ class LiveTable:
         self._so_far: dict[str, AffectEvent] = {}
         self._several_channels = False
         self._notes: list[str] = []
+        self._explained: list[str] = []
         self._recap: list[str] = []
         self._state = "connecting"
         self._position_s = 0.0
@@ -72,6 +74,8 @@ class LiveTable:
             case AffectEvent(is_final=True) as event:
                 self._so_far.pop(event.utterance_id, None)
                 self._finals.append(heard)
+                if text := explained(event):
+                    self._explained.append(f"{len(self._finals):>3}  {text}")
             case AffectEvent() as event:
                 self._so_far[event.utterance_id] = event
             case events.Warning() as warning:

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, Self
 from google.protobuf.json_format import MessageToDict
 
 from affectstream.commands import InputError
+from affectstream.cues import NAMES, spans_text
 from affectstream.enums import AffectStatus, name_of
 from affectstream.events import AffectEvent
 from affectstream.info import ServerInfo
@@ -72,11 +73,18 @@ class Format(Protocol):
 class CsvRows:
     """Columns: the file, the status, each label's probability, each dimension, uncertainty, and more.
 
-    Each output that users taught the server has two columns, whose names begin with ``user_``.
+    Each output that users taught the server has two columns, whose names begin with ``user_``. Cues are
+    asked for, in the units of docs/cues.md, and so is on which spans the score rests.
     """
 
     def __init__(
-        self, labels: Sequence[str], dimensions: Sequence[str], user_outputs: Sequence[str] = ()
+        self,
+        labels: Sequence[str],
+        dimensions: Sequence[str],
+        user_outputs: Sequence[str] = (),
+        *,
+        cues: bool = False,
+        saliency: bool = False,
     ) -> None:
         self._labels, self._dimensions = tuple(labels), tuple(dimensions)
         self._columns = (
@@ -85,14 +93,17 @@ class CsvRows:
             *self._dimensions,
             *("entropy", "margin", "clipped", "model", "detail", "error"),
             *(f"user_{name}{part}" for name in user_outputs for part in ("", "_probability")),
+            *(f"cue_{name}" for name in NAMES if cues),
+            *(("salient",) if saliency else ()),
         )
 
     @classmethod
-    def of(cls, info: ServerInfo, model: str) -> Self:
+    def of(cls, info: ServerInfo, model: str, *, cues: bool = False, saliency: bool = False) -> Self:
         """The columns of the model that a server scores with by name, else of its default."""
         named = [known for known in info.models if known.name == model]
         chosen = (named or info.models)[0]
-        return cls(chosen.labels, chosen.dimensions, [output.name for output in info.user_outputs])
+        outputs = [output.name for output in info.user_outputs]
+        return cls(chosen.labels, chosen.dimensions, outputs, cues=cues, saliency=saliency)
 
     @property
     def head(self) -> str:
@@ -120,6 +131,8 @@ class CsvRows:
         for output in event.user_outputs:
             cells[f"user_{output.name}"] = output.top_label
             cells[f"user_{output.name}_probability"] = _number(output.top_probability)
+        cells |= {f"cue_{cue.name}": _number(cue.value) for cue in event.cues}
+        cells["salient"] = spans_text(event.saliency)
         if event.uncertainty is not None:
             cells |= {
                 "entropy": _number(event.uncertainty.entropy),

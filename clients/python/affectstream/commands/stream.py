@@ -80,6 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MS",
         help="show how an utterance sounds so far, at this interval of audio, 250 to 10000",
     )
+    parser.add_argument(
+        "--cues", action="store_true", help="say how the voice differs from the speaker's own before"
+    )
+    parser.add_argument("--saliency", action="store_true", help="say on which parts each score rests")
     parser.add_argument("--model", default="", metavar="NAME", help="a model that `affectstream info` lists")
     parser.add_argument(
         "--encoding", choices=ENCODINGS, help="on the wire; for raw input: what it is (default: linear16)"
@@ -106,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     config = StreamConfig(
         audio=source.audio,
         channels=chosen_channels(source.audio.channel_count, args.channel),
-        outputs=Outputs(provisional_interval_ms=args.provisional),
+        outputs=Outputs(provisional_interval_ms=args.provisional, cues=args.cues, saliency=args.saliency),
         session_id=args.session_id,
         language_code=args.language,
         model=args.model,
