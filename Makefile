@@ -94,9 +94,11 @@ bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/re
 	@$(RUN)/python -m bench
 	@$(RUN)/python -m bench.overhead
 	@$(RUN)/python -m bench.watch
+	@$(RUN)/python -m bench.cues
 
 quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
 	@$(RUN)/python -m quality segmentation
+	@$(RUN)/python -m quality cues
 	@$(MODELS)/affectstream-models evaluate server/affectstream_server/models/affect_embedded --out quality/results/model \
 	  --conditions clean telephone 20dB 10dB 5dB 0dB
 	@echo "five seeds side by side: docs/model.md; make seeds trains and compares them anew"

@@ -14,7 +14,10 @@ from typing import Final
 import numpy as np
 
 from affectstream_server.cues.catalogue import CUES, measure
+from affectstream_server.cues.saliency import holes, spans
 from affectstream_server.cues.speech import Speech
+from affectstream_server.scoring.embedded import EmbeddedScorer
+from affectstream_server.scoring.load import Ticket
 from quality.clips import read_manifest, read_wave, to_pcm
 
 _LABELS: Final = ("anger", "sadness")
@@ -76,3 +79,35 @@ def _told(difference: float | None, *, is_ratio: bool) -> str:
     if difference is None:
         return "-"
     return f"{100 * (np.exp(difference) - 1):+.0f}" if is_ratio else f"{difference:+.1f}"
+
+
+async def spans_on_anger(folder: Path, scorer: EmbeddedScorer, pairs: int = 3) -> list[float]:
+    """A neutral and an angry clip of a test speaker as one utterance, half of the pairs the other way round.
+
+    Returns the share of the spans' weight that lies in the angry clip, of each that was called angry.
+    """
+    clips: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for clip in read_manifest(folder):
+        if clip.path.startswith("emodb/") and clip.split == "test" and clip.label in {"neutral", "anger"}:
+            clips[clip.speaker, clip.label].append(folder / clip.path)
+    shares = []
+    for speaker in sorted({speaker for speaker, _ in clips}):
+        for number in range(pairs):
+            calm, angry = (to_pcm(read_wave(clips[speaker, label][number])) for label in ("neutral", "anger"))
+            audio = np.concatenate([calm, angry] if number % 2 else [angry, calm])
+            start = len(calm) if number % 2 else 0
+            score = await scorer.score("", audio, 30.0)
+            top = int(score.probabilities.argmax())
+            if scorer.model.labels[top] != "angry":
+                continue
+            left = await scorer.score_without(audio, holes(len(audio)), Ticket())
+            found = spans(len(audio), float(score.probabilities[top]), left[:, top])
+            inside = [
+                span.weight
+                * max(0, min(span.end, start + len(angry)) - max(span.start, start))
+                / (span.end - span.start)
+                for span in found
+            ]
+            if found:
+                shares.append(sum(inside) / sum(span.weight for span in found))
+    return shares

@@ -1,4 +1,4 @@
-"""``python -m quality``: ``segmentation`` judges; the others show what numbers were chosen on."""
+"""``python -m quality``: ``segmentation`` and ``cues`` judge; the others show what numbers were chosen on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m quality", description=__doc__)
     parser.add_argument(
-        "command", choices=("segmentation", "tune", "baseline", "thresholds", "guidance", "fusion")
+        "command",
+        choices=("segmentation", "tune", "baseline", "thresholds", "guidance", "fusion", "cues"),
     )
     parser.add_argument("--audio", type=Path, help=f"folder with manifest.tsv; default: {AUDIO_VARIABLE}")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for JSON and Markdown")
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command in _ON_UNHEARD:
             print(_ON_UNHEARD[options.command](options.results / "unheard.tsv"))
+            return 0
+        if options.command == "cues":
+            _cues(options.audio, options.results)
             return 0
         folder = audio_folder(options.audio)
         if options.command == "fusion":
@@ -71,7 +75,7 @@ def _cues(audio: Path | None, results: Path) -> None:
     except NoAudio as error:
         print(error, file=sys.stderr)
     else:
-        parts += ["## Angry against sad", acted.markdown(acted.directions(folder, "test"))]
+        parts += ["## Angry against sad", acted.markdown(acted.directions(folder, "train", "dev", "test"))]
     report = "\n\n".join(parts) + "\n"
     results.mkdir(parents=True, exist_ok=True)
     (results / "cues.md").write_text(report, encoding="utf-8")

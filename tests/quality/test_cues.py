@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from affectstream_server.cues.catalogue import CUES, Cue
-from quality.acted import KNOWN, directions
+from affectstream_server.scoring.embedded import EmbeddedScorer
+from quality.acted import KNOWN, directions, spans_on_anger
 from quality.clips import AUDIO_VARIABLE
 from quality.cues import LEAST_GIVEN, judge_one
 
 pytestmark = pytest.mark.timeout(300)
+needs_speech = pytest.mark.skipif(
+    AUDIO_VARIABLE not in os.environ, reason=f"{AUDIO_VARIABLE} names no recordings"
+)
 
 
 @pytest.mark.parametrize("cue", CUES, ids=lambda cue: cue.name)
@@ -23,10 +27,19 @@ def test_a_cue_that_is_given_holds_its_stated_error_at_every_noise(cue: Cue) -> 
     assert {noise_db: errors.most for noise_db, errors in given.items() if errors.most > cue.error} == {}
 
 
-@pytest.mark.skipif(AUDIO_VARIABLE not in os.environ, reason=f"{AUDIO_VARIABLE} names no recordings")
+@needs_speech
 def test_angry_speech_is_higher_and_stronger_than_sad_of_the_same_speaker() -> None:
     found = directions(Path(os.environ[AUDIO_VARIABLE]), "test")
     for name in KNOWN:
         assert len(found[name].differences) == 4
     for name in ("pitch_median", "energy_over_noise", "energy_range", "spectral_tilt"):
         assert found[name].up >= 0.9, (name, found[name].differences)
+
+
+@needs_speech
+async def test_where_a_calm_and_an_angry_clip_meet_anger_rests_on_the_angry_one() -> None:
+    scorer = EmbeddedScorer()
+    shares = await spans_on_anger(Path(os.environ[AUDIO_VARIABLE]), scorer)
+    await scorer.close()
+    assert len(shares) >= 5, "called angry"
+    assert sum(shares) / len(shares) >= 0.8
