@@ -6,6 +6,7 @@ import asyncio
 import re
 import resource
 import signal
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,9 @@ from affectstream.contract import EMOTIONS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import tokens
 from tests.support.marks import MarkedAudio, bytes_mark, files_in, found, text_mark, written_by
+from tests.support.metrics import read
 from tests.support.opus import packets
+from tests.support.otlp import Receiver, receiver
 from tests.support.process import start_process
 from tests.support.speech import sample_talk
 from tests.support.wire import END, Request, audio, chunks, config
@@ -151,16 +154,44 @@ def advice_in(events: Sequence[pb.SessionEvent]) -> set[bytes]:
     }
 
 
-def values_in(events: Sequence[pb.SessionEvent]) -> set[bytes]:
-    """How a log would write what was heard: four digits of every probability and dimension."""
+def numbers_in(events: Sequence[pb.SessionEvent]) -> list[float]:
+    """What was heard: every probability, and arousal."""
     affects = [event.affect for event in events if event.HasField("affect")]
     numbers = [emotion.probability for affect in affects for emotion in affect.emotions]
     numbers += [affect.dimensions.arousal for affect in affects if affect.HasField("dimensions")]
-    return {f"{number:.6f}"[:6].encode() for number in numbers if 0.01 < number < 0.99}
+    return [number for number in numbers if 0.01 < number < 0.99]
+
+
+def values_in(events: Sequence[pb.SessionEvent]) -> set[bytes]:
+    """How a log would write it: four digits of each."""
+    return {f"{number:.6f}"[:6].encode() for number in numbers_in(events)}
+
+
+def _telling_all(spans: Receiver) -> dict[str, str]:
+    """Telemetry with all that is on without being asked for."""
+    return {
+        "AFFECTSTREAM_TELEMETRY__TRACES": spans.url,
+        "AFFECTSTREAM_TELEMETRY__METRICS": "true",
+        "AFFECTSTREAM_TELEMETRY__METRICS_ADDRESS": "127.0.0.1:0",
+        "AFFECTSTREAM_LOGGING__FORMAT": "json",
+        "AFFECTSTREAM_LOGGING__BURST": "0",
+    }
+
+
+def _metrics_address(log: Path) -> str:
+    found = re.search(r"metrics at http://(\S+)/metrics", log.read_text())
+    assert found is not None
+    return found[1]
 
 
 @pytest.mark.timeout(120)
-async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("telemetry", [False, True])
+async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path, telemetry: bool) -> None:
+    with receiver() as spans:
+        await _look_everywhere(tmp_path, spans if telemetry else None)
+
+
+async def _look_everywhere(tmp_path: Path, spans: Receiver | None) -> None:
     house = tmp_path / "house"
     places = {name: house / name for name in ("cwd", "TMPDIR", "HOME")}
     for folder in places.values():
@@ -187,6 +218,7 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
             "AFFECTSTREAM_SCORING__MIN_SPEECH_MS": "0",
             "AFFECTSTREAM_SCORING__MIN_SNR_DB": "-20",
             "AFFECTSTREAM_SERVER__DRAIN_S": "2",
+            **({} if spans is None else _telling_all(spans)),
         },
     )
     resource.setrlimit(resource.RLIMIT_CORE, (soft, most))
@@ -210,6 +242,8 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
             server = psutil.Process(process.pid)
             lines, core_bytes = server.net_connections(), server.rlimit(psutil.RLIMIT_CORE)[0]
             kept = files_in(house)
+            if spans is not None:
+                kept["metrics"] = read(_metrics_address(log)).encode()
             shared = _shared()
             process.send_signal(signal.SIGTERM)
             visits.events += await until_closed(call)
@@ -220,6 +254,8 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
         stderr = log.read_text()
 
     kept |= files_in(house) | {"stdout": stdout.encode(), "stderr": stderr.encode()}
+    if spans is not None:
+        kept["spans"] = b"\n".join(spans.bodies)
     shared |= _shared()
     told = {f"status {n}": text for n, text in enumerate(visits.told + forger.told)}
     secret = [
@@ -239,10 +275,17 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
     assert found(secret, kept | told | shared) == []
     assert found(own, kept | shared) == []
     assert open_files == {str(log)}, "nothing else is open for writing, or shared as memory"
-    assert set(kept) == {"stdout", "stderr"}, "and none was made"
+    assert set(kept) - {"metrics", "spans"} == {"stdout", "stderr"}, "and none was made"
     assert core_bytes == 0, "nor would be in a crash"
     port = int(address.rpartition(":")[2])
-    assert {line.laddr.port for line in lines} == {port}, "it called nobody"
+    if spans is None:
+        assert {line.laddr.port for line in lines} == {port}, "it called nobody"
+    else:
+        told_of = {span.name for span in spans.spans}
+        assert {"affectstream.stream", "affectstream.utterance", "affectstream.analysis"} <= told_of
+        assert b"affectstream_utterances_total" in kept["metrics"]
+        numbers = [struct.pack("<d", number) for number in numbers_in(visits.events)]
+        assert not [number for number in numbers if number in kept["spans"]], "nor as numbers"
     assert "draining" in stderr
     assert "calls refused" in stderr
     assert "DEBUG" in stderr, "it logged all it could"
@@ -251,7 +294,9 @@ async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path)
     advice = advice_in(visits.events)
     assert advice
     for place, content in (kept | told).items():
-        assert not [value for value in values | advice if value in content], place
+        # Sums of durations are numbers like any others: in metrics it is the labels that would tell.
+        secrets = advice if place == "metrics" else values | advice
+        assert not [value for value in secrets if value in content], place
         assert not re.search(rb"\b(" + "|".join(EMOTIONS).encode() + rb")\b", content), place
 
 
