@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -40,7 +41,9 @@ class Server:
     It takes its settings from ``AFFECTSTREAM_*`` of this process, as any server does.
     """
 
-    def __init__(self, kind: Kind, core: int | None) -> None:
+    def __init__(self, kind: Kind, core: int | None, settings: Mapping[str, str] | None = None) -> None:
+        """``settings`` are more of those variables."""
+        self._settings = dict(settings or {})
         self._kind: Kind = kind
         self._core = core
         self._process: asyncio.subprocess.Process | None = None
@@ -54,7 +57,7 @@ class Server:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", _MODULES[self._kind], "--address", "127.0.0.1:0"),
                 cwd=_ROOT,
-                env=os.environ | _SETTINGS[self._kind],
+                env=os.environ | _SETTINGS[self._kind] | self._settings,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._log,
             )
