@@ -23,6 +23,7 @@ from tests.support.speech import sample_talk
 from tests.support.wire import END, Request, chunks, config, converse, finals, of_kind, running_server, stub
 from tests.unit.tone.policies import ANGRY, rule, source
 
+pytestmark = pytest.mark.timeout(120)
 SPEAKERS = ("emodb_12", "emodb_14", "emodb_15", "emodb_16")
 SECOND = 16_000
 Sections = dict[str, dict[str, Any]]
