@@ -130,7 +130,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
+	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-prometheus .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
