@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class SettingsError(Exception):
@@ -13,3 +15,11 @@ class Section(BaseModel):
     """Typed, frozen, finite; an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _word(value: Any) -> Any:
+    return "off" if value is False else value
+
+
+OFF_IS_A_WORD: Final = BeforeValidator(_word)
+"""YAML reads a bare ``off`` as false."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from affectstream_server.section import Section
+from affectstream_server.section import OFF_IS_A_WORD, Section
 
 
 class FusionSettings(Section):
     """Transcripts that callers send with a stream's controls."""
 
-    text: Literal["off", "lexicon"] = Field(
+    text: Annotated[Literal["off", "lexicon"], OFF_IS_A_WORD] = Field(
         "off",
         description="lexicon: English words by VADER's valence (extra `fusion`); off: refuse transcripts",
     )

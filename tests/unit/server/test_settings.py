@@ -36,6 +36,12 @@ def test_lists_come_from_the_environment_too() -> None:
     assert settings.consent.refused_roles == ("STUDENT",)
 
 
+@pytest.mark.parametrize("off", ["off", "'off'"])
+def test_what_can_be_switched_off_is_so_in_a_file(tmp_path: Path, off: str) -> None:
+    settings = load(write(tmp_path, f"guidance: {{policy: {off}}}\nfusion: {{text: {off}}}"), {})
+    assert (settings.guidance.policy, settings.fusion.text) == ("off", "off")
+
+
 @pytest.mark.parametrize("name", ["AUDIO", "CONFIG", "SERVER", "CA", "CERT", "KEY", "TOKEN", "TOKEN_FILE"])
 def test_variables_that_are_no_settings_are_left_alone(name: str) -> None:
     assert load(environ={f"AFFECTSTREAM_{name}": "x", "PATH": "/bin"}) == Settings()
