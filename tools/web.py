@@ -1,9 +1,14 @@
-"""`make web`: a server and a bridge before it on free ports of this machine. Ctrl-C ends both."""
+"""`make web`: a server and a bridge before it on free ports of this machine. Ctrl-C ends both.
+
+Settings of the server come from the environment, as ever; unless it names another, the policy for guidance
+is the sensitive one, since the default has little to say of what the bundled model hears.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +25,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, default=Path("runs/web/server.log"), help="default: %(default)s")
     args = parser.parse_args()
     args.log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("AFFECTSTREAM_GUIDANCE__POLICY", "sensitive")
     try:
         asyncio.run(_serve(args.port, args.log))
     except AffectStreamError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ async def main() -> int:
         return 1
     log = Path("runs/web/server.log")
     log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("AFFECTSTREAM_GUIDANCE__POLICY", "sensitive")  # as `make web` has it
     async with local_server(log) as server, async_playwright() as playwright:
         bridge = Bridge(BridgeSettings(server=server, listen="127.0.0.1:0", drain_s=0.2))
         await bridge.start()

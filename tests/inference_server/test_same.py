@@ -17,19 +17,27 @@ from tests.support.triton import one_final_each, scorer_of, serving
 from tests.support.wire import running_server, stream_talk
 
 TOLERANCE = 1e-5
+LEAST_SPREAD = 0.05
+"""A change in standard deviations is that much coarser: docs/baseline.md."""
 
 
 def same(through: pb.AffectEvent, here: pb.AffectEvent) -> float:
     """The largest difference of two events' values; everything else must be equal but ids and times."""
     apart = [abs(a.probability - b.probability) for a, b in zip(through.emotions, here.emotions, strict=True)]
     apart.append(abs(through.dimensions.arousal - here.dimensions.arousal))
+    apart.append(abs(through.change.arousal_step - here.change.arousal_step) / 2)
+    apart.append(abs(through.change.arousal - here.change.arousal) * LEAST_SPREAD / 2)
+    assert [field.name for field, _ in through.change.ListFields()] == [
+        field.name for field, _ in here.change.ListFields()
+    ]
     copies = []
     for event in (through, here):
         copy = pb.AffectEvent()
         copy.CopyFrom(event)
         for name in ("utterance_id", "continues_utterance_id", "turn_id", "timing", "emotions", "dimensions"):
             copy.ClearField(name)
-        copy.ClearField("uncertainty")
+        for name in ("uncertainty", "change"):
+            copy.ClearField(name)
         copies.append(copy)
     assert copies[0] == copies[1]
     return max(apart)
