@@ -42,10 +42,12 @@ class Authority:
         self.file = str(folder / f"{name}.pem")
         self._ca.cert_pem.write_to_path(self.file)
 
-    def issue(self, *names: str, expired: bool = False, file: str = "") -> Pair:
+    def issue(
+        self, *names: str, expired: bool = False, until: datetime | None = None, file: str = ""
+    ) -> Pair:
         """A certificate for these names, in new files, or in place of what is in ``file``."""
         self._issued += 1
-        made = self._ca.issue_cert(*names, not_after=PAST if expired else None)
+        made = self._ca.issue_cert(*names, not_after=PAST if expired else until)
         stem = self._folder / (file or f"{self._name}-{self._issued}")
         pair = Pair(f"{stem}.cert.pem", f"{stem}.key.pem")
         for path, blobs in ((pair.cert, made.cert_chain_pems), (pair.key, (made.private_key_pem,))):

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "serve": "start the server",
     "bridge": "let browsers and telephone providers in, by WebSocket",
     "tone": "check what a policy says to whoever writes the reply, and play a recorded session against it",
+    "doctor": "check a deployment end to end, and say how to mend it",
     "token": "make a token for callers of a server that asks for one",
     "demo": "start a server, stream the bundled talk to it, show and draw what it heard",
 }

@@ -1,0 +1,1 @@
+"""`affectstream doctor`: what a deployment lacks, and how to mend it."""
