@@ -23,6 +23,13 @@ class TelemetrySettings(Section):
         "",
         description="an OTLP receiver, such as http://127.0.0.1:4318; empty: no traces",
     )
+    otlp_metrics: str = Field(
+        "",
+        description="an OTLP receiver of the metrics, such as http://127.0.0.1:4318; empty: none",
+    )
+    otlp_metrics_interval_s: float = Field(
+        15.0, ge=0.1, le=3_600, description="from one sending of the metrics to the next"
+    )
     sample_ratio: float = Field(
         1.0,
         ge=0,
@@ -32,7 +39,9 @@ class TelemetrySettings(Section):
     span_queue: int = Field(
         8_192, ge=16, le=1_000_000, description="spans that wait to be exported; what comes on top is dropped"
     )
-    export_timeout_s: float = Field(5.0, ge=0.1, le=60, description="an export of spans takes no longer")
+    export_timeout_s: float = Field(
+        5.0, ge=0.1, le=60, description="an export of spans or metrics takes no longer"
+    )
     pii: bool = Field(False, description="spans may name tenants, languages, peers and callers' labels")
     answers: bool = Field(False, description="count the models' answers by label; never of one utterance")
     tenants: int = Field(
@@ -42,7 +51,12 @@ class TelemetrySettings(Section):
     @property
     def on(self) -> bool:
         """Whether anything is told."""
-        return self.metrics or bool(self.traces)
+        return self.measures or bool(self.traces)
+
+    @property
+    def measures(self) -> bool:
+        """Whether anybody is told metrics."""
+        return self.metrics or bool(self.otlp_metrics)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -56,10 +70,12 @@ class TelemetrySettings(Section):
                 f"metrics_address: got {self.metrics_address!r}, which other machines reach, without TLS and "
                 "without authentication: take 127.0.0.1, or say metrics_open (telemetry.metrics_open)"
             )
-        url = urlsplit(self.traces)
-        usable = url.scheme in ("http", "https") and url.hostname and url.username is None
-        if self.traces and not usable:
-            raise ValueError(
-                "traces: expected http://HOST:PORT or https://HOST:PORT, without a user or a password"
-            )
+        for name in ("traces", "otlp_metrics"):
+            address = getattr(self, name)
+            url = urlsplit(address)
+            usable = url.scheme in ("http", "https") and url.hostname and url.username is None
+            if address and not usable:
+                raise ValueError(
+                    f"{name}: expected http://HOST:PORT or https://HOST:PORT, without a user or a password"
+                )
         return self

@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP receiver in the test's process: spans in protobuf and, as Triton sends them, in JSON."""
+"""A real OTLP/HTTP receiver in the test's process: spans, as JSON too, and metrics."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 ERROR = int(trace_pb2.Status.STATUS_CODE_ERROR)
@@ -60,6 +62,11 @@ class Receiver:
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[SeenSpan] = []
+        self.metrics: list[dict[str, Metric]] = []
+        """Of each request that brought metrics, by name."""
+        self.resources: list[dict[str, Any]] = []
+        """Attributes of who sent each of them."""
+        self.paths: set[str] = set()
         self.bodies: list[bytes] = []
         """Of every request, as sent."""
         self.refuses = 0
@@ -82,9 +89,15 @@ class Receiver:
                 found.setdefault(span.name, []).append(span)
         return found
 
-    def take(self, kind: str, body: bytes) -> None:
+    def take(self, path: str, kind: str, body: bytes) -> None:
         """A request came."""
         self.bodies.append(body)
+        self.paths.add(path)
+        if path == "/v1/metrics":
+            [resource] = ExportMetricsServiceRequest.FromString(body).resource_metrics
+            self.resources.append(_values(resource.resource.attributes))
+            self.metrics.append({one.name: one for scope in resource.scope_metrics for one in scope.metrics})
+            return
         self.spans += _of_json(body) if "json" in kind else _of_protobuf(body)
 
 
@@ -98,7 +111,7 @@ def receiver() -> Iterator[Receiver]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             if not seen.refuses:
-                seen.take(self.headers["Content-Type"], body)
+                seen.take(self.path, self.headers["Content-Type"], body)
             self.send_response(seen.refuses or 200)
             answer = ExportTraceServiceResponse().SerializeToString()
             self.send_header("Content-Length", str(len(answer)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from prometheus_client import ProcessCollector, start_http_server
+from prometheus_client import start_http_server
 from prometheus_client.registry import CollectorRegistry
 
 from affectstream_server.edge.server import CannotListen
@@ -18,7 +18,6 @@ class Exposition:
 
     def __init__(self, address: str, registry: CollectorRegistry) -> None:
         """Listen at HOST:PORT. Raises `CannotListen`."""
-        ProcessCollector(registry=registry)
         host, _, port = address.rpartition(":")
         try:
             self._server, self._thread = start_http_server(int(port), host.strip("[]"), registry)

@@ -179,6 +179,12 @@ SPANS: Final = Metric(
     "Spans that ended: exported; dropped, since the queue was full; failed, since nobody took them.",
     ("outcome",),
 )
+METRIC_EXPORTS: Final = Metric(
+    "affectstream_metric_exports",
+    "counter",
+    "Exports of all metrics, where telemetry.otlp_metrics is set: exported; failed, since nobody took it.",
+    ("outcome",),
+)
 
 # -- as it happens --------------------------------------------------------------------------------
 

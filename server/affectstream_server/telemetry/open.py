@@ -15,6 +15,7 @@ from affectstream_server.settings_telemetry import TelemetrySettings
 if TYPE_CHECKING:
     from affectstream_server.telemetry.calls import Calls
     from affectstream_server.telemetry.exposition import Exposition
+    from affectstream_server.telemetry.otlp_metrics import MetricExport
 
 _log = logging.getLogger(__name__)
 
@@ -54,19 +55,31 @@ class RunningTelemetry(Telemetry):
         self.observer = ObservedProcess(settings, self.tracing, self.meters)
         self.calls = Calls(self.tracing, self.meters)
         self._exposition: Exposition | None = None
+        self._export: MetricExport | None = None
         self._lag: asyncio.Task[None] | None = None
 
     def start(self, pipeline: Pipeline) -> None:
+        from prometheus_client import ProcessCollector
+
         from affectstream_server.telemetry.exposition import Exposition
         from affectstream_server.telemetry.lag import watch_lag
+        from affectstream_server.telemetry.otlp_metrics import MetricExport
         from affectstream_server.telemetry.state import StateOfServer
 
-        if self._settings.metrics:
-            self._registry.register(StateOfServer(pipeline, self.tracing))
-            self._exposition = Exposition(self._settings.metrics_address, self._registry)
+        settings = self._settings
+        if not settings.measures:
+            return
+        export = MetricExport(settings) if settings.otlp_metrics else None
+        self._registry.register(StateOfServer(pipeline, self.tracing, export))
+        ProcessCollector(registry=self._registry)
+        if settings.metrics:
+            self._exposition = Exposition(settings.metrics_address, self._registry)
             self.metrics_address = self._exposition.address
             _log.info("metrics at http://%s/metrics", self.metrics_address)
-            self._lag = asyncio.get_running_loop().create_task(watch_lag(self.meters.lag.observe))
+        if export is not None:
+            self._export = export
+            export.start(self._registry)
+        self._lag = asyncio.get_running_loop().create_task(watch_lag(self.meters.lag.observe))
 
     async def close(self) -> None:
         if self._lag is not None:
@@ -75,7 +88,8 @@ class RunningTelemetry(Telemetry):
         if self._exposition is not None:
             await self._exposition.close()
             self.metrics_address, self._exposition = "", None
-        await self.tracing.close()
+        export, self._export = self._export, None
+        await asyncio.gather(self.tracing.close(), *([export.close()] if export is not None else []))
 
 
 def open_telemetry(settings: TelemetrySettings) -> Telemetry:

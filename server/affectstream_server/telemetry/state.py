@@ -15,6 +15,7 @@ from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.telemetry import names
 from affectstream_server.telemetry.logging import DROPPED
 from affectstream_server.telemetry.names import Metric
+from affectstream_server.telemetry.otlp_metrics import MetricExport
 from affectstream_server.telemetry.tracing import Tracing
 
 Value = tuple[tuple[str, ...], float]
@@ -23,9 +24,10 @@ Value = tuple[tuple[str, ...], float]
 class StateOfServer(Collector):
     """Asked on the scrape's own thread: takes numbers, and copies what it goes through."""
 
-    def __init__(self, pipeline: Pipeline, tracing: Tracing) -> None:
+    def __init__(self, pipeline: Pipeline, tracing: Tracing, export: MetricExport | None) -> None:
         self._pipeline = pipeline
         self._tracing = tracing
+        self._export = export
 
     def collect(self) -> Iterator[Family]:
         """What `names` has of how the server is at this moment."""
@@ -55,6 +57,9 @@ class StateOfServer(Collector):
             spans = dict(self._tracing.counts)
             yield _family(names.SPANS_OPEN, [((), spans.pop("open"))])
             yield _family(names.SPANS, [((outcome,), count) for outcome, count in spans.items()])
+        if self._export is not None:
+            exports = dict(self._export.counts)
+            yield _family(names.METRIC_EXPORTS, [((outcome,), count) for outcome, count in exports.items()])
 
 
 def _models(pipeline: Pipeline) -> Iterator[Family]:

@@ -7,7 +7,6 @@ and with an event loop, disturb each other in one process.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
@@ -23,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from affectstream_server import __version__
 from affectstream_server.settings_telemetry import TelemetrySettings
+from affectstream_server.telemetry.resource import this_process
 
 _BATCH: Final = 512
 _DELAY_MS: Final = 1_000
@@ -42,13 +41,7 @@ class Tracing:
             self._queue = SpanQueue(settings)
             provider = TracerProvider(
                 sampler=ParentBasedTraceIdRatio(settings.sample_ratio),
-                resource=Resource.create(
-                    {
-                        "service.name": "affectstream",
-                        "service.version": __version__,
-                        "service.instance.id": secrets.token_hex(8),
-                    }
-                ),
+                resource=this_process(),
                 shutdown_on_exit=False,
             )
             provider.add_span_processor(self._queue)
