@@ -53,6 +53,7 @@ async def test_a_wrong_first_message(address: str, message: Any, reason: str, fi
     ("message", "field"),
     [
         ({"audio": {"data": "not base64!"}}, "audio.data"),
+        ({"audio": {"data": "AA*AA="}}, "audio.data"),
         ({"control": {"position": 3}}, "control.position"),
         (STARTED, ""),
         (bytes(641), ""),

@@ -141,7 +141,7 @@ def _read(path: Path) -> UserOutput:
         raise SettingsError(f"{_KEY}: {path}: cannot be read: {error.strerror}") from None
     try:
         return _checked(json.loads(data), hashlib.sha256(data).hexdigest())
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise SettingsError(f"{_KEY}: {path}: {_reason(error)}") from None
 
 

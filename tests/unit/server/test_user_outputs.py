@@ -97,6 +97,7 @@ def test_one_that_is_no_better_than_chance_is_named_in_the_log(
         ({"cross_validation": {"uar": 1.5, "low": 0, "chance": 0}}, "got 1.5, expected 0 to 1"),
         ({"cross_validation": {}}, "lacks uar"),
         ({"clips": "many"}, "a.json: "),
+        ({"clips": float("inf")}, "a.json: "),
         ({"model": {}}, "lacks"),
     ],
 )

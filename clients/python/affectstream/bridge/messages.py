@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -16,6 +17,7 @@ from affectstream.v1 import affect_pb2 as pb
 SHOWN: Final = 64
 """Characters of a wrong name or value that an error repeats."""
 
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 _PARSER_FAULTS: Final = (
     json_format.Error,
     ValueError,
@@ -60,6 +62,11 @@ def read_request(text: str) -> pb.StreamAffectRequest:
         json_format.ParseDict(found, request)
     except _PARSER_FAULTS:
         raise _fault(pb.StreamAffectRequest(), found, "") from None
+    if request.HasField("audio"):
+        data = found["audio"].get("data") or ""
+        if not _BASE64.fullmatch(data):  # the parser passes over such characters: other audio would be heard
+            field = pb.AudioChunk.DESCRIPTOR.fields_by_name["data"]
+            raise malformed("audio.data", _shown(field, data), "base64")
     return request
 
 
