@@ -36,8 +36,8 @@ def same(through: pb.AffectEvent, here: pb.AffectEvent) -> float:
         copy.CopyFrom(event)
         for name in ("utterance_id", "continues_utterance_id", "turn_id", "timing", "emotions", "dimensions"):
             copy.ClearField(name)
-        for name in ("uncertainty", "change"):
-            copy.ClearField(name)
+        copy.ClearField("uncertainty")
+        copy.ClearField("change")
         copies.append(copy)
     assert copies[0] == copies[1]
     return max(apart)
