@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import struct
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,12 @@ async def test_a_server_that_answers_nothing_is_pinged_seldom_enough_and_given_u
 async def test_input_that_cannot_be_read_is_status_2(language: str, tmp_path: Path) -> None:
     text = tmp_path / "notes.wav"
     text.write_text("no audio at all, though it is called so")
+    empty = tmp_path / "empty.wav"
+    form = struct.pack("<IHHIIHH", 16, 1, 0, 16_000, 0, 0, 16)  # of no channel
+    empty.write_bytes(b"RIFF" + bytes(4) + b"WAVEfmt " + form + b"data" + bytes(4))
     for arguments, says in (
         ([text], "no WAV file"),
+        ([empty], "got 0 channels"),
         ([tmp_path / "gone.wav"], "no such file"),
         (["-"], "--rate"),
     ):

@@ -72,6 +72,7 @@ function parse(chunk, path) {
     throw new InputError(`${path}: got format ${real} with ${bits} bits, expected 16-bit, float, A-law or μ-law`);
   }
   const channelCount = chunk.readUInt16LE(2);
+  if (!channelCount) throw new InputError(`${path}: got 0 channels, expected 1 or more`);
   const audio = {encoding, sampleRateHz: chunk.readUInt32LE(4), channelCount};
   return {audio, frameBytes: (channelCount * bits) / 8};
 }

@@ -123,8 +123,9 @@ async def test_a_wrong_port() -> None:
     assert found["health"].said == "reach failed"
 
 
-async def test_a_name_that_nobody_has() -> None:
-    found = await look("affect.invalid:50551")
+@pytest.mark.parametrize("name", ["affect.invalid", "affect..invalid"])
+async def test_a_name_that_nobody_has(name: str) -> None:
+    found = await look(f"{name}:50551")
     assert bad(found) == ["reach"]
     assert "no such host name" in found["reach"].said
 

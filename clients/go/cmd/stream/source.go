@@ -92,8 +92,11 @@ func format(chunk []byte, path string) (*source, error) {
 		is.Tag = is.Real
 	}
 	encoding, known := encodings[fmt.Sprintf("%d/%d", is.Tag, is.Bits)]
-	if !known || is.Channels == 0 {
+	if !known {
 		return nil, fmt.Errorf("%s: got format %d with %d bits, expected 16-bit, float, A-law or μ-law", path, is.Tag, is.Bits)
+	}
+	if is.Channels == 0 {
+		return nil, fmt.Errorf("%s: got 0 channels, expected 1 or more", path)
 	}
 	audio := &pb.AudioFormat{Encoding: encoding, SampleRateHz: is.RateHz, ChannelCount: uint32(is.Channels)}
 	return &source{nil, audio, int(is.Channels) * int(is.Bits) / 8}, nil

@@ -24,7 +24,7 @@ def reach(address: str) -> Finding:
     host, port = _parts(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the second: no name at all, such as one with an empty part
         return fail(
             "reach",
             f"{host}: no such host name",
