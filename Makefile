@@ -188,7 +188,8 @@ clean: ## Remove what was made here
 	@mkdir -p .venv-prometheus
 	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
 	elif command -v apt-get >/dev/null; then \
-	  cd .venv-prometheus && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb; \
+	  cd .venv-prometheus && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	  dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb; \
 	else echo "no Prometheus here: https://prometheus.io/download"; exit 1; fi
 	@touch $@
 

@@ -16,7 +16,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -164,9 +163,7 @@ class Stack:
 
     def _place(self, name: str, service: Service) -> None:
         for port in _ports(service):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                place = f"127.0.0.1:{free.getsockname()[1]}"
+            place = f"127.0.0.1:{Ports.free().http}"
             for alias in (name, *_aliases(service)):
                 self._places[alias, port] = place
 

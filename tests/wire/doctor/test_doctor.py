@@ -169,6 +169,18 @@ async def test_what_a_certificate_and_a_token_may_lack(pki: Pki, tmp_path: Path)
         assert bad(await look(server.address, tls=named, token=secret)) == []
 
 
+async def test_a_server_that_wants_a_certificate_of_callers(pki: Pki) -> None:
+    tls = {"cert_file": pki.server.cert, "key_file": pki.server.key, "client_ca_file": pki.ca}
+    agent = pki.ours.issue("agent")
+    async with running_server({"tls": tls}) as server:
+        without = Tls(ca_file=pki.ca, server_name="localhost")
+        shown = Tls(ca_file=pki.ca, server_name="localhost", cert_file=agent.cert, key_file=agent.key)
+        found = await look(server.address, tls=without, deadline_s=2.0)
+        assert bad(await look(server.address, tls=shown)) == []
+    assert bad(found)[0] == "health"
+    assert "--cert, --key" in found["health"].mend
+
+
 async def test_tls_to_a_server_that_has_none(pki: Pki) -> None:
     async with running_server() as server:
         found = await look(server.address, tls=Tls(ca_file=pki.ca))
