@@ -52,6 +52,7 @@ _LIMITS: Final = (
     ("event_queue_bytes", "bytes", "RESOURCE_EXHAUSTED", False),
     ("slow_reader_ms", "ms", "RESOURCE_EXHAUSTED", False),
     ("replay_bytes", "bytes", "", True),
+    ("transcript_bytes", "bytes", "", True),
     ("watchers_per_session", "count", "RESOURCE_EXHAUSTED", True),
     ("min_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),
     ("max_sample_rate_hz", "Hz", "INVALID_ARGUMENT", False),

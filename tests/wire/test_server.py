@@ -29,6 +29,7 @@ async def test_info_names_model_labels_limits_and_features(server_address: str) 
     assert len(model.digest) == 64
     limits = {limit.name: limit.value for limit in info.limits.limits}
     assert limits["message_bytes"] == LIMITS.message_bytes
+    assert limits["transcript_bytes"] == LIMITS.transcript_bytes
     assert limits["streams"] == 1_000
     assert pb.FEATURE_STREAM in info.features
     assert pb.FEATURE_WATCH in info.features
