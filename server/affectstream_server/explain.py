@@ -23,7 +23,7 @@ from affectstream_server.scoring.pool import FairPool
 from affectstream_server.scoring.router import Route
 from affectstream_server.scoring.scorer import Score, ScorerOverloaded, ScoringError
 from affectstream_server.settings import Settings
-from affectstream_server.stages.decide import Explanation, Verdict
+from affectstream_server.stages.decide import Explanation, Occlusion, Verdict
 from affectstream_server.utterance import Utterance
 
 _log = logging.getLogger(__name__)
@@ -108,9 +108,9 @@ class Explaining:
             verdict = await scoring
             if verdict.score is None:
                 return verdict
-            return replace(
-                verdict, explanation=await self._explain(utterance, verdict.score, hearing, deadline)
-            )
+            explanation = await self._explain(utterance, verdict.score, hearing, deadline)
+            explain_ms = (time.perf_counter() - verdict.scored_at) * 1_000
+            return replace(verdict, explanation=explanation, explain_ms=explain_ms)
         finally:
             if hearing is not None:
                 hearing.cancel()
@@ -121,13 +121,18 @@ class Explaining:
     ) -> Explanation:
         missing = []
         spans: list[Span] = []
+        occlusion = None
         if self._saliency:
+            began, wrong = time.perf_counter(), ""
+            holes = saliency.holes(len(utterance.audio))
             until = self._explainer.until(saliency=True, deadline=deadline)
             try:
                 async with asyncio.timeout(until - time.perf_counter()):
-                    spans = await self._spans(utterance, score)
+                    spans = await self._spans(utterance, score, holes)
             except Exception as error:  # noqa: BLE001 - the final must come
                 missing.append(f"no saliency: {_reason(error, utterance)}")
+                wrong = type(error).__name__
+            occlusion = Occlusion(began, time.perf_counter(), len(holes), wrong)
         heard = None
         if hearing is not None:
             until = self._explainer.until(saliency=False, deadline=deadline)
@@ -139,12 +144,13 @@ class Explaining:
             except Exception as error:  # noqa: BLE001 - the final must come
                 missing.append(f"no {'comparison of ' if heard else ''}cues: {_reason(error, utterance)}")
         if heard is None:
-            return Explanation(spans=tuple(spans), missing="; ".join(missing))
-        return Explanation(heard.values, heard.inside, heard.outside, tuple(spans), "; ".join(missing))
+            return Explanation(spans=tuple(spans), missing="; ".join(missing), occlusion=occlusion)
+        return Explanation(
+            heard.values, heard.inside, heard.outside, tuple(spans), "; ".join(missing), occlusion
+        )
 
-    async def _spans(self, utterance: Utterance, score: Score) -> list[Span]:
+    async def _spans(self, utterance: Utterance, score: Score, holes: list[Span]) -> list[Span]:
         samples = len(utterance.audio)
-        holes = saliency.holes(samples)
         if not holes:
             return []
         top = int(score.probabilities.argmax())

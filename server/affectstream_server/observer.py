@@ -65,8 +65,8 @@ class SessionObserver:
     def moved(self, epoch: int) -> None:
         """Another stream brings the audio. Called in that call's task."""
 
-    def opened(self, opened: Opened, channel: int) -> None:
-        """Speech was declared started."""
+    def opened(self, opened: Opened, channel: int, traceparent: str = "") -> None:
+        """Speech was declared started; ``traceparent`` is its turn's, empty: it has none."""
 
     def declared(self, utterance: Utterance) -> None:
         """The endpoint was declared."""

@@ -158,6 +158,7 @@ def _timing(part: pb.Timing) -> values.Timing:
         compute_ms=_number(part, "compute_ms"),
         decide_ms=_number(part, "decide_ms"),
         speculated=part.speculated,
+        explain_ms=_number(part, "explain_ms"),
     )
 
 

@@ -187,6 +187,7 @@ WARNINGS: Final = {
     "POSITION_OUT_OF_RANGE": "A control's position is too far back or ahead, or before the utterance.",
     "QUOTA_AUDIO_RATE": "The tenant's audio rate is reached: audio is read later, and none is lost.",
     "QUOTA_UTTERANCES": "The tenant's utterances of this minute are used up: finals say OVERLOADED.",
+    "TRACEPARENT_MALFORMED": "`turn_started` with a trace context that is none; the turn began without it.",
     "TRANSCRIPT_LANGUAGE": "A transcript on a stream whose `language_code` is none that is understood.",
     "TRANSCRIPT_TOO_LATE": "A transcript of an utterance whose final was sent already.",
     "TRANSCRIPT_TOO_LONG": "A transcript of more than 4 KiB.",

@@ -215,11 +215,20 @@ class Timing:
     decide_ms: float | None
     speculated: bool
     """The score was ready when the endpoint was declared."""
+    explain_ms: float | None = None
+    """What the final waited for cues and saliency; None: neither was asked for."""
 
     @property
     def server_ms(self) -> float | None:
         """All of the server's stages together, without the hang-over; None where none is given."""
-        stages = (self.decision_ms, self.queue_ms, self.inference_queue_ms, self.compute_ms, self.decide_ms)
+        stages = (
+            self.decision_ms,
+            self.queue_ms,
+            self.inference_queue_ms,
+            self.compute_ms,
+            self.explain_ms,
+            self.decide_ms,
+        )
         given = [stage for stage in stages if stage is not None]
         return sum(given) if given else None
 

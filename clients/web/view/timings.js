@@ -7,6 +7,7 @@ const STAGES = [
   ["queueMs", "Waiting to be scored", "wait"],
   ["inferenceQueueMs", "Waiting at the inference server", "wait"],
   ["computeMs", "The model", "work"],
+  ["explainMs", "Waiting for cues and salient spans", "wait"],
   ["decideMs", "Deciding what to tell", "work"],
 ];
 

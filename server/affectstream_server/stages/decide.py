@@ -29,6 +29,17 @@ from affectstream_server.utterance import Utterance
 
 
 @dataclass(frozen=True, slots=True)
+class Occlusion:
+    """The extra scores that saliency asked for. Times are `time.perf_counter`."""
+
+    began: float
+    ended: float
+    scores: int
+    error: str = ""
+    """Name of what went wrong; empty: all of them came."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What stands beside a score, for those who asked. Cues by name, in their units."""
 
@@ -40,6 +51,8 @@ class Explanation:
     """Where the score rests."""
     missing: str = ""
     """What was asked for and is not here, and why."""
+    occlusion: Occlusion | None = None
+    """Only where saliency was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,8 @@ class Verdict:
     """The score was begun before the endpoint."""
     explanation: Explanation | None = None
     """Only where it was asked for."""
+    explain_ms: float | None = None
+    """How long the final waited for it from ``scored_at`` on; None: nothing was asked for."""
 
 
 class TooShort(ScoringError):
@@ -131,7 +146,10 @@ def affect_event(
     elif verdict.failure is not None:
         event.status = _FAILURES.get(type(verdict.failure), pb.AFFECT_STATUS_MODEL_ERROR)
         event.status_detail = str(verdict.failure)
-    event.timing.decide_ms = (time.perf_counter() - verdict.scored_at) * 1_000
+    decided_ms = (time.perf_counter() - verdict.scored_at) * 1_000
+    if verdict.explain_ms is not None and not provisional:
+        event.timing.explain_ms = verdict.explain_ms
+    event.timing.decide_ms = max(0.0, decided_ms - (verdict.explain_ms or 0.0))
     return event
 
 

@@ -102,7 +102,7 @@ class ScoringQueue:
         elif ahead is not None and ahead.task.done() and ahead.task.result().score is not None:
             self._count(used=True)
             job = loop.create_future()
-            job.set_result(_as_final(ahead.task.result(), utterance))
+            job.set_result(_as_final(ahead.task.result(), utterance, time.perf_counter()))
         else:
             if ahead is not None:
                 ahead.ticket.hasten()
@@ -195,7 +195,7 @@ class ScoringQueue:
                 raise
             if verdict.score is not None:
                 self._count(used=True)
-                return _as_final(verdict, utterance)
+                return _as_final(verdict, utterance, declared)
             left_s = self._deadline_s - (time.perf_counter() - declared)
             if left_s <= 0:
                 return Verdict(utterance, None, verdict.failure, time.perf_counter())
@@ -277,7 +277,19 @@ def _same(ahead: Utterance, declared: Utterance) -> bool:
     )
 
 
-def _as_final(verdict: Verdict, utterance: Utterance) -> Verdict:
+def _as_final(verdict: Verdict, utterance: Utterance, declared: float) -> Verdict:
+    """The verdict of a score from ahead of the endpoint, which was ``declared``; it is taken now."""
+    now = time.perf_counter()
+    waited_s, explain_ms = 0.0, verdict.explain_ms
+    if explain_ms is not None:  # what of it came before the endpoint was no wait
+        explained_at = verdict.scored_at + explain_ms / 1_000
+        waited_s = max(0.0, explained_at - max(verdict.scored_at, declared))
+        explain_ms = waited_s * 1_000
     return replace(
-        verdict, utterance=utterance, scored_at=time.perf_counter(), queue_ms=None, speculated=True
+        verdict,
+        utterance=utterance,
+        scored_at=now - waited_s,
+        queue_ms=None,
+        speculated=True,
+        explain_ms=explain_ms,
     )

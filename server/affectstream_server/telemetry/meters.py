@@ -14,7 +14,7 @@ from affectstream_server.telemetry.names import Metric
 
 Exemplar = dict[str, str] | None
 
-_TIMED: Final = ("hangover", "decision", "queue", "inference_queue", "compute", "decide")
+_TIMED: Final = ("hangover", "decision", "queue", "inference_queue", "compute", "explain", "decide")
 _FORGET: Final = 1 / 500
 _OTHER: Final = "other"
 

@@ -30,8 +30,12 @@ class Span(StrEnum):
     """The embedded model computes."""
     TRITON = "affectstream.triton"
     """One call of Triton; as many as there were attempts."""
+    EXPLAIN = "affectstream.explain"
+    """The final waits for cues and saliency, after its score and after its endpoint."""
+    SALIENCY = "affectstream.saliency"
+    """The embedded model is asked for the extra scores of saliency, be it before the endpoint."""
     DECIDE = "affectstream.decide"
-    """Score to event."""
+    """Score, or what was waited for beside it, to event."""
     EMIT = "affectstream.emit"
     """Event to its bytes handed to gRPC."""
     PUBLISH = "affectstream.publish"
@@ -62,12 +66,15 @@ class Attribute(StrEnum):
     DECISION_MS = "affectstream.decision_ms"
     QUEUE_MS = "affectstream.queue_ms"
     COMPUTE_MS = "affectstream.compute_ms"
+    EXPLAIN_MS = "affectstream.explain_ms"
     DECIDE_MS = "affectstream.decide_ms"
     SPECULATED = "affectstream.speculated"
     PURPOSE = "affectstream.purpose"
     """What a score was asked for: final, ahead."""
     OUTCOME = "affectstream.outcome"
     """What became of a score: answered, dropped, or the error's name."""
+    SCORES = "affectstream.saliency.scores"
+    """How many were asked for."""
     MODEL = "affectstream.model.name"
     VERSION = "affectstream.model.version"
     ATTEMPT = "affectstream.triton.attempt"
@@ -217,6 +224,7 @@ STAGES: Final = (
     "queue",
     "inference_queue",
     "compute",
+    "explain",
     "decide",
     "emit",
     "publish",

@@ -15,7 +15,7 @@ from affectstream_server.stages.decide import Verdict
 from affectstream_server.telemetry.calls import CALL, Call
 from affectstream_server.telemetry.meters import Meters, status_name
 from affectstream_server.telemetry.names import Attribute, Span, Told
-from affectstream_server.telemetry.tracing import Tracing, exemplar, traceparent
+from affectstream_server.telemetry.tracing import Tracing, exemplar, extract, traceparent
 from affectstream_server.telemetry.utterance import Tracked, TrackedScore
 from affectstream_server.timeline import ms_of_samples
 from affectstream_server.utterance import Opened, Utterance
@@ -55,8 +55,8 @@ class ObservedSession(SessionObserver):
         if self._call is not None:
             self._call.accepted(self._attributes | {Attribute.EPOCH: epoch})
 
-    def opened(self, opened: Opened, channel: int) -> None:
-        self._track(opened.utterance_id, channel)
+    def opened(self, opened: Opened, channel: int, traceparent: str = "") -> None:
+        self._track(opened.utterance_id, channel, traceparent)
 
     def declared(self, utterance: Utterance) -> None:
         tracked = self._open.get(utterance.utterance_id)
@@ -98,7 +98,15 @@ class ObservedSession(SessionObserver):
             waited_s = (timing.hangover_ms + timing.decision_ms) / 1_000
             began = tracked.declared_at - waited_s
             tracked.child(Span.ENDPOINTING, began, tracked.declared_at, _timed(event))
-        tracked.child(Span.DECIDE, now - timing.decide_ms / 1_000, now)
+        deciding = now - timing.decide_ms / 1_000
+        tracked.child(Span.DECIDE, deciding, now)
+        if timing.HasField("explain_ms"):
+            tracked.child(Span.EXPLAIN, deciding - timing.explain_ms / 1_000, deciding)
+        if verdict.explanation is not None and verdict.explanation.occlusion is not None:
+            asked = verdict.explanation.occlusion
+            tracked.child(
+                Span.SALIENCY, asked.began, asked.ended, {Attribute.SCORES: asked.scores}, asked.error
+            )
         tracked.span.set_attributes(_told(event, verdict))
 
     def sealed(self, event: pb.SessionEvent, publish_s: float) -> None:
@@ -130,7 +138,7 @@ class ObservedSession(SessionObserver):
         self._meters.sessions_closed.labels(self._reason).inc()
         self._abandon()
 
-    def _track(self, utterance_id: str, channel: int) -> Tracked:
+    def _track(self, utterance_id: str, channel: int, turn: str = "") -> Tracked:
         call = self._call
         attributes: Told = {
             **self._attributes,
@@ -138,6 +146,8 @@ class ObservedSession(SessionObserver):
             Attribute.CHANNEL: channel,
         }
         parent, links = (self._parent(call), call.links) if call is not None else (None, [])
+        if turn:
+            parent = extract({"traceparent": turn})
         tracked = self._open[utterance_id] = Tracked(self._tracing, parent, links, utterance_id, attributes)
         return tracked
 
@@ -218,4 +228,6 @@ def _told(event: pb.AffectEvent, verdict: Verdict) -> Told:
         told[Attribute.QUEUE_MS] = timing.queue_ms
     if timing.HasField("compute_ms"):
         told[Attribute.COMPUTE_MS] = timing.compute_ms
+    if timing.HasField("explain_ms"):
+        told[Attribute.EXPLAIN_MS] = timing.explain_ms
     return told

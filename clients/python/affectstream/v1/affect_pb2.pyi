@@ -959,16 +959,22 @@ class TurnStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TURN_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     """The caller's id of the turn, 1..64 bytes. Required."""
+    traceparent: _builtins.str
+    """W3C trace context of the turn: parent of the spans of its utterances that begin from now on. One that is
+    malformed is ignored, with the warning TRACEPARENT_MALFORMED. Empty: as the call's metadata says.
+    """
     def __init__(
         self,
         *,
         turn_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["turn_id", b"turn_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["traceparent", b"traceparent", "turn_id", b"turn_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2198,6 +2204,7 @@ class Timing(_message.Message):
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
     DECIDE_MS_FIELD_NUMBER: _builtins.int
     SPECULATED_FIELD_NUMBER: _builtins.int
+    EXPLAIN_MS_FIELD_NUMBER: _builtins.int
     hangover_ms: _builtins.float
     """End of speech to the sample that makes the endpoint decidable, in audio time."""
     decision_ms: _builtins.float
@@ -2209,9 +2216,11 @@ class Timing(_message.Message):
     compute_ms: _builtins.float
     """The model's own time."""
     decide_ms: _builtins.float
-    """Score to event."""
+    """Score to event, without explain_ms."""
     speculated: _builtins.bool
     """The score was made before the endpoint and was ready when it was declared."""
+    explain_ms: _builtins.float
+    """Score, or endpoint declared where that is later, to cues and saliency. Unset: neither was asked for."""
     def __init__(
         self,
         *,
@@ -2222,10 +2231,11 @@ class Timing(_message.Message):
         compute_ms: _builtins.float | None = ...,
         decide_ms: _builtins.float | None = ...,
         speculated: _builtins.bool = ...,
+        explain_ms: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_compute_ms", b"_compute_ms", "_decide_ms", b"_decide_ms", "_decision_ms", b"_decision_ms", "_hangover_ms", b"_hangover_ms", "_inference_queue_ms", b"_inference_queue_ms", "_queue_ms", b"_queue_ms", "compute_ms", b"compute_ms", "decide_ms", b"decide_ms", "decision_ms", b"decision_ms", "hangover_ms", b"hangover_ms", "inference_queue_ms", b"inference_queue_ms", "queue_ms", b"queue_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compute_ms", b"_compute_ms", "_decide_ms", b"_decide_ms", "_decision_ms", b"_decision_ms", "_explain_ms", b"_explain_ms", "_hangover_ms", b"_hangover_ms", "_inference_queue_ms", b"_inference_queue_ms", "_queue_ms", b"_queue_ms", "compute_ms", b"compute_ms", "decide_ms", b"decide_ms", "decision_ms", b"decision_ms", "explain_ms", b"explain_ms", "hangover_ms", b"hangover_ms", "inference_queue_ms", b"inference_queue_ms", "queue_ms", b"queue_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_ms", b"_compute_ms", "_decide_ms", b"_decide_ms", "_decision_ms", b"_decision_ms", "_hangover_ms", b"_hangover_ms", "_inference_queue_ms", b"_inference_queue_ms", "_queue_ms", b"_queue_ms", "compute_ms", b"compute_ms", "decide_ms", b"decide_ms", "decision_ms", b"decision_ms", "hangover_ms", b"hangover_ms", "inference_queue_ms", b"inference_queue_ms", "queue_ms", b"queue_ms", "speculated", b"speculated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_ms", b"_compute_ms", "_decide_ms", b"_decide_ms", "_decision_ms", b"_decision_ms", "_explain_ms", b"_explain_ms", "_hangover_ms", b"_hangover_ms", "_inference_queue_ms", b"_inference_queue_ms", "_queue_ms", b"_queue_ms", "compute_ms", b"compute_ms", "decide_ms", b"decide_ms", "decision_ms", b"decision_ms", "explain_ms", b"explain_ms", "hangover_ms", b"hangover_ms", "inference_queue_ms", b"inference_queue_ms", "queue_ms", b"queue_ms", "speculated", b"speculated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compute_ms: _TypeAlias = _typing.Literal["compute_ms"]  # noqa: Y015
     _WhichOneofArgType__compute_ms: _TypeAlias = _typing.Literal["_compute_ms", b"_compute_ms"]  # noqa: Y015
@@ -2233,6 +2243,8 @@ class Timing(_message.Message):
     _WhichOneofArgType__decide_ms: _TypeAlias = _typing.Literal["_decide_ms", b"_decide_ms"]  # noqa: Y015
     _WhichOneofReturnType__decision_ms: _TypeAlias = _typing.Literal["decision_ms"]  # noqa: Y015
     _WhichOneofArgType__decision_ms: _TypeAlias = _typing.Literal["_decision_ms", b"_decision_ms"]  # noqa: Y015
+    _WhichOneofReturnType__explain_ms: _TypeAlias = _typing.Literal["explain_ms"]  # noqa: Y015
+    _WhichOneofArgType__explain_ms: _TypeAlias = _typing.Literal["_explain_ms", b"_explain_ms"]  # noqa: Y015
     _WhichOneofReturnType__hangover_ms: _TypeAlias = _typing.Literal["hangover_ms"]  # noqa: Y015
     _WhichOneofArgType__hangover_ms: _TypeAlias = _typing.Literal["_hangover_ms", b"_hangover_ms"]  # noqa: Y015
     _WhichOneofReturnType__inference_queue_ms: _TypeAlias = _typing.Literal["inference_queue_ms"]  # noqa: Y015
@@ -2245,6 +2257,8 @@ class Timing(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decide_ms) -> _WhichOneofReturnType__decide_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__decision_ms) -> _WhichOneofReturnType__decision_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__explain_ms) -> _WhichOneofReturnType__explain_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hangover_ms) -> _WhichOneofReturnType__hangover_ms | None: ...
     @_typing.overload
