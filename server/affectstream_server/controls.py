@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from affectstream.contract import LIMITS
+from affectstream.trace_context import EXPECTED, is_traceparent
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, NotServed
@@ -233,7 +234,7 @@ class Controls:
                     )
                 if turns.open_id:
                     raise NoEffect("TURN_ALREADY_OPEN", "another turn is open", turns.open_id)
-                turns.start(control.turn_started.turn_id, at)
+                turns.start(control.turn_started.turn_id, at, self._trace_of(control.turn_started))
             case "turn_ended":
                 if turns.open_id != control.turn_ended.turn_id:
                     raise NoEffect(
@@ -278,6 +279,20 @@ class Controls:
         utterance = channel.close_utterance(trigger, end)
         if utterance is not None:
             self._listening.took(channel, (utterance,))
+
+    def _trace_of(self, turn: pb.TurnStarted) -> str:
+        """A turn's trace context, where it is one. The turn begins all the same: no control_id is named."""
+        given = turn.traceparent
+        if not given or is_traceparent(given):
+            return given
+        self._host.voice.warn(
+            "TRACEPARENT_MALFORMED",
+            f"turn {turn.turn_id}: its trace context is ignored",
+            field="control.turn_started.traceparent",
+            value=given[: LIMITS.label_bytes],
+            limit=EXPECTED,
+        )
+        return ""
 
     def _warn(self, control: pb.Control, kind: str, problem: NoEffect) -> None:
         self._host.voice.warn(

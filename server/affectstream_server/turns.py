@@ -29,6 +29,7 @@ MOST_UTTERANCES: Final = 1_000
 class _Turn:
     turn_id: str
     start: int
+    traceparent: str = ""
     end: int | None = None
     waiting: set[str] = field(default_factory=set)
     finals: list[pb.AffectEvent] = field(default_factory=list)
@@ -60,9 +61,9 @@ class Turns:
         """Some turn ended and was not said yet."""
         return bool(self._ended)
 
-    def start(self, turn_id: str, position: int) -> None:
-        """Open a turn. None may be open."""
-        self._open = _Turn(turn_id, position)
+    def start(self, turn_id: str, position: int, traceparent: str = "") -> None:
+        """Open a turn, with the trace context of its utterances. None may be open."""
+        self._open = _Turn(turn_id, position, traceparent)
         for utterance_id, audio_start in tuple(self._without.items()):
             if audio_start >= position:
                 del self._without[utterance_id]
@@ -87,6 +88,11 @@ class Turns:
         """Id of an utterance's turn; empty if it has none."""
         turn = self._of_utterance.get(utterance_id)
         return turn.turn_id if turn is not None else ""
+
+    def traceparent_of(self, utterance_id: str) -> str:
+        """Trace context of an utterance's turn; empty if it has none."""
+        turn = self._of_utterance.get(utterance_id)
+        return turn.traceparent if turn is not None else ""
 
     def add(self, final: pb.AffectEvent) -> None:
         """An utterance has its final."""

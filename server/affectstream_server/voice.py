@@ -138,9 +138,9 @@ class Voice:
                     self.words.ended(item)
                 self.scoring.submit(item, refusal)
             else:
-                self.observer.opened(item, channel)
                 self._summary.utterances += 1
                 self.turns.began(item.utterance_id, item.bounds.audio_start)
+                self.observer.opened(item, channel, self.turns.traceparent_of(item.utterance_id))
                 self.emit(speech_started(channel, item))
 
     def withdraw_consent(self) -> None:

@@ -25,6 +25,7 @@ from affectstream.contract import LIMITS
 from affectstream.events import ControlDone, Event
 from affectstream.line import Answers
 from affectstream.timeouts import Timeouts, finite
+from affectstream.trace_context import EXPECTED, is_traceparent
 from affectstream.v1 import affect_pb2 as pb
 
 MOST_TURN_ID_BYTES: Final = LIMITS.label_bytes
@@ -132,7 +133,9 @@ class Controls(ABC):
         """
         return await self._control(position_samples, channel, speech_ended=pb.CallerSpeechEnded())
 
-    async def turn_started(self, turn_id: str, *, position_samples: int | None = None) -> SentControl:
+    async def turn_started(
+        self, turn_id: str, *, position_samples: int | None = None, traceparent: str | None = None
+    ) -> SentControl:
         """Begin a turn of the user: its utterances are combined into one `TurnAffect`.
 
         Utterances count from when they begin, so open the turn before the user can speak. One is open
@@ -141,9 +144,14 @@ class Controls(ABC):
         Args:
             turn_id: The caller's own, 1..64 bytes of UTF-8.
             position_samples: Where it begins.
+            traceparent: W3C trace context of the turn: parent of the server's spans of its utterances that
+                begin from then on; None: as of the stream.
         """
         _check_turn_id(turn_id)
-        return await self._control(position_samples, turn_started=pb.TurnStarted(turn_id=turn_id))
+        if traceparent and not is_traceparent(traceparent):
+            raise errors.InvalidRequest(f"traceparent is {traceparent!r}, expected {EXPECTED}")
+        begun = pb.TurnStarted(turn_id=turn_id, traceparent=traceparent or "")
+        return await self._control(position_samples, turn_started=begun)
 
     async def turn_ended(self, turn_id: str, *, position_samples: int | None = None) -> SentControl:
         """End a turn. Its `TurnAffect` comes after the final of its last utterance.
@@ -156,12 +164,12 @@ class Controls(ABC):
         return await self._control(position_samples, turn_ended=pb.TurnEnded(turn_id=turn_id))
 
     @asynccontextmanager
-    async def turn(self, turn_id: str) -> AsyncIterator[SentControl]:
+    async def turn(self, turn_id: str, *, traceparent: str | None = None) -> AsyncIterator[SentControl]:
         """A turn that is open inside `async with`; gives its `turn_started`.
 
         It is ended where the block is left, also by an exception. `TurnAffect` is among the events.
         """
-        started = await self.turn_started(turn_id)
+        started = await self.turn_started(turn_id, traceparent=traceparent)
         try:
             yield started
         except BaseException:

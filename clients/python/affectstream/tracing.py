@@ -6,20 +6,20 @@ be installed.
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any, Final
 
 import grpc
 
+from affectstream.trace_context import EXPECTED, is_traceparent
+
 _API: Final = "opentelemetry.trace"
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def check(traceparent: str) -> None:
     """Raises `ValueError` where it is neither empty nor a W3C traceparent."""
-    if traceparent and not _TRACEPARENT.fullmatch(traceparent):
-        raise ValueError(f"traceparent is {traceparent!r}, expected 00-TRACE_ID-SPAN_ID-FLAGS in hexadecimal")
+    if traceparent and not is_traceparent(traceparent):
+        raise ValueError(f"traceparent is {traceparent!r}, expected {EXPECTED}")
 
 
 def added(metadata: grpc.aio.Metadata, traceparent: str) -> grpc.aio.Metadata:
