@@ -108,7 +108,7 @@ class ScoringQueue:
                 ahead.ticket.hasten()
             job = loop.create_task(self._final(utterance, ahead))
         if self.hold is not None and refusal is None:
-            job = loop.create_task(_held(job, self.hold(utterance)))
+            job = _hold(job, self.hold, utterance)
         self._jobs.append((utterance, job))
         if job.done():
             self._deliver_in_order(job)
@@ -256,16 +256,24 @@ async def _verdict(scorer: Scorer, utterance: Utterance, timeout_s: float, ticke
     return Verdict(utterance, None, failure, time.perf_counter())
 
 
-async def _held(job: asyncio.Future[Verdict], hold: Awaitable[None]) -> Verdict:
+def _hold(
+    job: asyncio.Future[Verdict], hold: Callable[[Utterance], Awaitable[None]], utterance: Utterance
+) -> asyncio.Future[Verdict]:
     """The verdict when both are over; one without a score waits for nothing."""
-    holding = asyncio.ensure_future(hold)
-    try:
-        verdict = await job
-        if verdict.score is not None:
-            await holding
-        return verdict
-    finally:
-        holding.cancel()
+
+    async def held() -> Verdict:
+        holding = asyncio.ensure_future(hold(utterance))
+        try:
+            verdict = await job
+            if verdict.score is not None:
+                await holding
+            return verdict
+        finally:
+            holding.cancel()
+
+    task = asyncio.get_running_loop().create_task(held())
+    task.add_done_callback(lambda _: job.cancel())  # also where it never began
+    return task
 
 
 def _same(ahead: Utterance, declared: Utterance) -> bool:

@@ -11,6 +11,7 @@ from affectstream_server.scoring.scorer import ModelFault, ModelInfo, Score, Sco
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.stages.decode import Samples
 from affectstream_server.stages.score import ScoringQueue
+from affectstream_server.utterance import Utterance
 from tests.unit.server.test_score_and_decide import MODEL, utterance
 
 
@@ -72,3 +73,23 @@ async def test_when_nothing_is_left_the_failure_is_the_verdict() -> None:
     assert isinstance(verdict.failure, ScorerUnavailable)
     assert not isinstance(verdict.failure, ModelFault)
     assert len(scorer.timeouts) == 1
+
+
+async def test_a_session_that_ends_as_its_utterance_does_leaves_no_score_behind() -> None:
+    load = Load(optional_below=8)
+    queue = ScoringQueue(
+        FailsFirst(30),
+        load.share(),
+        deadline_ms=60_000,
+        deliver=lambda _: None,
+        deliver_provisional=lambda *_: None,
+    )
+
+    async def words(_: Utterance) -> None:
+        await asyncio.sleep(30)
+
+    queue.hold = words
+    queue.submit(utterance(0))
+    queue.close()
+    await asyncio.sleep(0.1)
+    assert load.in_flight == 0
