@@ -15,6 +15,7 @@ const USAGE = `node stream.mjs FILE.wav|- --server HOST:PORT [options]
   --speed N            1 is real time (default), 0 as fast as the server takes it
   --frame-ms MS        audio in a message, 10 to 1000 (default: 20)
   --session-id ID      default: the server makes one
+  --consent-basis B    consent, contract, legitimate-interest or not-personal; some servers require one
   --json               one SessionEvent in proto3 JSON a line; else one line for each utterance
   --start-s S          to connect and to begin the session (default: 10)
   --no-reconnect       end where the connection is lost
@@ -30,6 +31,7 @@ const OPTIONS = {
   'allow-plain-token': {type: 'boolean'},
   ca: {type: 'string', default: process.env.AFFECTSTREAM_CA || undefined},
   channel: {type: 'string', multiple: true, default: []},
+  'consent-basis': {type: 'string'},
   'frame-ms': {type: 'string', default: '20'},
   'give-up-s': {type: 'string', default: '30'},
   help: {type: 'boolean'},
@@ -57,6 +59,7 @@ async function main() {
       sessionId: given['session-id'],
       audio: source.audio,
       channels: channels(source.audio.channelCount, given.channel),
+      consentBasis: consentBasis(given['consent-basis']),
     },
     {
       reconnect: !given['no-reconnect'],
@@ -141,6 +144,14 @@ function channels(count, chosen) {
     throw new InputError(`the recording has ${count} channels: say which to analyse, such as --channel 0`);
   }
   return count === 1 ? [] : Array.from({length: count}, (_, index) => ({index, analyze: analysed.includes(index)}));
+}
+
+const BASES = ['consent', 'contract', 'legitimate-interest', 'not-personal'];
+
+function consentBasis(name) {
+  if (name === undefined) return undefined;
+  if (!BASES.includes(name)) throw new InputError(`--consent-basis: got ${name}, expected one of ${BASES.join(', ')}`);
+  return `CONSENT_BASIS_${name.toUpperCase().replace('-', '_')}`;
 }
 
 function number(name, text, least, most) {

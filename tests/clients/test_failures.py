@@ -31,6 +31,18 @@ async def test_a_refusal_shows_reason_field_value_and_limit(language: str) -> No
 
 
 @pytest.mark.parametrize("language", OTHERS)
+async def test_a_server_that_requires_consent_gets_its_basis(language: str, short: Path) -> None:
+    async with running_server(PATIENT | {"consent": {"required": True}}) as server:
+        to = ("--server", server.address, "--speed", "0")
+        refused = await run(language, *to, short)
+        done = await run(language, *to, "--consent-basis", "not-personal", short)
+        wrong = await run(language, *to, "--consent-basis", "maybe", short)
+    assert (refused.status, "CONSENT_REQUIRED" in refused.err) == (1, True)
+    assert (done.status, done.err) == (0, "")
+    assert (wrong.status, "--consent-basis: got maybe, expected one of consent, " in wrong.err) == (2, True)
+
+
+@pytest.mark.parametrize("language", OTHERS)
 async def test_a_full_server_says_when_to_come_again(language: str, short: Path) -> None:
     async with running_server({"server": {"max_streams": 1}}) as server:
         holding = await start(

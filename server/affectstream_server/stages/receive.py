@@ -23,6 +23,7 @@ _ENCODINGS: Final[dict[pb.AudioEncoding.ValueType, Encoding]] = {
     pb.AUDIO_ENCODING_OGG_OPUS: "OGG_OPUS",
     pb.AUDIO_ENCODING_OPUS_PACKETS: "OPUS_PACKETS",
 }
+_BASES: Final = ", ".join(name.removeprefix("CONSENT_BASIS_") for name in pb.ConsentBasis.keys()[1:])
 _OPUS: Final = (pb.AUDIO_ENCODING_OGG_OPUS, pb.AUDIO_ENCODING_OPUS_PACKETS)
 
 
@@ -152,11 +153,11 @@ def check_consent(basis: pb.ConsentBasis.ValueType, settings: Settings, field: s
         raise InvalidRequest(field, basis, "one of ConsentBasis")
     if settings.consent.required and basis == pb.CONSENT_BASIS_UNSPECIFIED:
         raise Refused(
-            f"{field}: this server needs a consent basis",
+            f"{field}: got none, this server needs one of {_BASES}",
             reason="CONSENT_REQUIRED",
             field=field,
             value="unset",
-            limit="a consent basis",
+            limit=f"one of {_BASES}",
         )
 
 

@@ -328,6 +328,18 @@ async def test_an_unknown_model_is_refused_in_one_line(server_address: str, shor
     assert done.err.count("\n") == 1
 
 
+async def test_a_server_that_requires_consent_gets_its_basis(short: Path) -> None:
+    async with running_server({"consent": {"required": True}}) as server:
+        to = ("--server", server.address)
+        refused = await run_cli("stream", short, *to, "--speed", "0")
+        streamed = await run_cli("stream", short, *to, "--speed", "0", "--consent-basis", "not-personal")
+        analyzed = await run_cli("analyze", short, *to, "--consent-basis", "legitimate-interest")
+    assert refused.status == 1
+    assert "config.consent_basis: got none, this server needs one of CONSENT, CONTRACT, " in refused.err
+    assert (streamed.status, streamed.err) == (0, "")
+    assert analyzed.status == 0
+
+
 async def test_session_id_and_language_are_passed_on(server_address: str, short: Path) -> None:
     done = await run_cli(
         *("stream", short, "--server", server_address, "--speed", "0", "--format", "jsonl"),

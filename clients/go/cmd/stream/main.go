@@ -33,6 +33,7 @@ var (
 	speed      = flag.Float64("speed", 1, "1 is real time, 0 as fast as the server takes it")
 	frameMs    = flag.Int("frame-ms", 20, "ms of audio in a message, 10 to 1000")
 	sessionID  = flag.String("session-id", "", "default: the server makes one")
+	basis      = flag.String("consent-basis", "", "consent, contract, legitimate-interest or not-personal; some servers require one")
 	asJSON     = flag.Bool("json", false, "one SessionEvent in proto3 JSON a line; else one line for each utterance")
 	useTLS     = flag.Bool("tls", false, "connect by TLS; implied by --ca and --server-name")
 	ca         = flag.String("ca", os.Getenv("AFFECTSTREAM_CA"), "file with the server's CA, PEM; or $AFFECTSTREAM_CA")
@@ -64,6 +65,17 @@ func main() {
 	os.Exit(1)
 }
 
+func consentBasis(name string) (pb.ConsentBasis, error) {
+	switch name {
+	case "":
+		return pb.ConsentBasis_CONSENT_BASIS_UNSPECIFIED, nil
+	case "consent", "contract", "legitimate-interest", "not-personal":
+		known := "CONSENT_BASIS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		return pb.ConsentBasis(pb.ConsentBasis_value[known]), nil
+	}
+	return 0, fmt.Errorf("--consent-basis: got %s, expected one of consent, contract, legitimate-interest, not-personal", name)
+}
+
 func run() error {
 	if flag.NArg() != 1 || *server == "" {
 		return inputError{errors.New(`give --server HOST:PORT, and then a FILE or "-"`)}
@@ -77,6 +89,9 @@ func run() error {
 	}
 	config := &pb.SessionConfig{SessionId: *sessionID, Audio: from.audio}
 	if config.Channels, err = analysed.of(int(from.audio.ChannelCount)); err != nil {
+		return inputError{err}
+	}
+	if config.ConsentBasis, err = consentBasis(*basis); err != nil {
 		return inputError{err}
 	}
 	client, err := affectstream.Dial(*server, affectstream.Options{

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from affectstream.client import AffectClient
-from affectstream.commands import InputError, access
+from affectstream.commands import InputError, access, consent
 from affectstream.commands.playback import run_async
 from affectstream.commands.recordings import find_recordings, read_recording
 from affectstream.commands.rows import CsvRows, JsonRows, Output, Row
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--saliency", action="store_true", help="add the parts on which each score rests")
     parser.add_argument("--model", default="", metavar="NAME", help="a model that `affectstream info` lists")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
+    consent.add_argument(parser)
     access.add_arguments(parser)
 
 
@@ -140,6 +141,7 @@ async def _row(client: AffectClient, file: Path, args: argparse.Namespace) -> Ro
                 saliency=args.saliency,
                 model=args.model,
                 language_code=args.language,
+                consent_basis=consent.basis(args),
             )
             return Row(str(file), event)
         except ServerUnavailable:

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from affectstream.commands import InputError, access
+from affectstream.commands import InputError, access, consent
 from affectstream.commands.display import JsonLines, PlainLines
 from affectstream.commands.playback import Display, Player, ctrl_c, run_async
 from affectstream.commands.sources import FileSource, Source, StdinSource, check_channels, check_rate
@@ -99,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--session-id", default="", metavar="ID", help="default: the server makes one")
     parser.add_argument("--language", default="", metavar="TAG", help="BCP 47 tag of the language, a hint")
+    consent.add_argument(parser)
     access.add_arguments(parser)
 
 
@@ -114,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         session_id=args.session_id,
         language_code=args.language,
         model=args.model,
+        consent_basis=consent.basis(args),
     )
     return run_async(_stream(args, config, source, display_title))
 
