@@ -143,6 +143,7 @@ async def test_an_angry_utterance_stands_out_in_the_known_direction(speech: Path
     async with running_server(PATIENT) as server:
         events = await stream_talk(server.address, talk([*calm, *angry]), outputs=pb.OutputConfig(cues=True))
     loud = [final for final in finals(events) if final.top_label][-2:]
+    assert len(loud) == 2
     for final in loud:
         z_scores = {cue.name: cue.z_score for cue in final.cues}
         assert z_scores["pitch_median"] > 2
