@@ -141,3 +141,10 @@ def test_client_and_server_read_an_event_alike() -> None:
 
 def test_the_policy_that_comes_along_is_read_once() -> None:
     assert ToneGuide().policy is default_policy() is ToneGuide().policy
+
+
+def test_withdrawn_consent_makes_it_forget() -> None:
+    guide = ToneGuide(policy(rule(enter_after=2)))
+    withheld = decoded(affect=pb.AffectEvent(status=pb.AFFECT_STATUS_CONSENT_WITHHELD, stage=pb.STAGE_FINAL))
+    said = [guide.hear(each) for each in (event("angry"), withheld, event("angry"), event("angry"))]
+    assert [advice is not None for advice in said] == [False, False, False, True]

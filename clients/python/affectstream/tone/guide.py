@@ -83,6 +83,8 @@ class ToneGuide:
             return None
         if isinstance(event, AffectEvent) and not event.is_final:
             return None
+        if event.status == AffectStatus.CONSENT_WITHHELD and self._tracks is not None:
+            self._tracks.clear()
         if event.guidance is not None:
             self._served = True
         if self._served:
