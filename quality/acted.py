@@ -100,7 +100,7 @@ async def spans_on_anger(folder: Path, scorer: EmbeddedScorer, pairs: int = 3) -
             top = int(score.probabilities.argmax())
             if scorer.model.labels[top] != "angry":
                 continue
-            left = await scorer.score_without(audio, holes(len(audio)), Ticket())
+            left = await scorer.score_without(audio, holes(len(audio)), Ticket(), 30.0)
             found = spans(len(audio), float(score.probabilities[top]), left[:, top])
             inside = [
                 span.weight

@@ -34,7 +34,6 @@ from affectstream_server.stages.receive import (
     check_consent,
     check_language,
     check_model,
-    check_saliency,
     read_format,
     refused_role,
     role_refusal,
@@ -217,7 +216,6 @@ def read_request(request: pb.AnalyzeUtteranceRequest, settings: Settings, names:
     for name in ("provisional_interval_ms", "progress_interval_ms"):
         if outputs.HasField(name):
             raise InvalidRequest(f"outputs.{name}", getattr(outputs, name), "unset: there is one event")
-    check_saliency(outputs, settings, "outputs")
     audio = read_format(request.audio, "audio")
     if audio.encoding == "OPUS_PACKETS":
         raise NotServed("audio.encoding", "OPUS_PACKETS", instead="send the packets in Ogg, as OGG_OPUS")

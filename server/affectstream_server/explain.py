@@ -128,7 +128,7 @@ class Explaining:
             until = self._explainer.until(saliency=True, deadline=deadline)
             try:
                 async with asyncio.timeout(until - time.perf_counter()):
-                    spans = await self._spans(utterance, score, holes)
+                    spans = await self._spans(utterance, score, holes, until)
             except Exception as error:  # noqa: BLE001 - the final must come
                 missing.append(f"no saliency: {_reason(error, utterance)}")
                 wrong = type(error).__name__
@@ -149,12 +149,13 @@ class Explaining:
             heard.values, heard.inside, heard.outside, tuple(spans), "; ".join(missing), occlusion
         )
 
-    async def _spans(self, utterance: Utterance, score: Score, holes: list[Span]) -> list[Span]:
+    async def _spans(self, utterance: Utterance, score: Score, holes: list[Span], until: float) -> list[Span]:
         samples = len(utterance.audio)
         if not holes:
             return []
         top = int(score.probabilities.argmax())
-        left = await self._scorer.score_without(utterance.audio, holes, self._ticket())
+        timeout_s = until - time.perf_counter()
+        left = await self._scorer.score_without(score, utterance.audio, holes, self._ticket(), timeout_s)
         return saliency.spans(samples, float(score.probabilities[top]), left[:, top])
 
     def _ticket(self) -> Ticket:

@@ -147,7 +147,7 @@ def server_info(
         features=[
             *FEATURES,
             *([pb.FEATURE_OPUS] if libopus.installed() else []),
-            *([] if settings.triton.address else [pb.FEATURE_SALIENCY]),
+            pb.FEATURE_SALIENCY,
             *([pb.FEATURE_WATCH] if settings.bus.on else []),
             *([pb.FEATURE_USER_OUTPUTS] if user_outputs else []),
             *([pb.FEATURE_TRANSCRIPT_FUSION] if settings.fusion.text != "off" else []),

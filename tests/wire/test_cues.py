@@ -19,10 +19,8 @@ from tests.support.wire import (
     chunks,
     config,
     converse,
-    error_info,
     finals,
     of_kind,
-    refusal,
     running_server,
     seconds,
     stream_talk,
@@ -119,22 +117,14 @@ async def test_where_consent_is_withdrawn_nothing_is_measured(spoken: NDArray[np
     assert not any(final.cues or final.saliency for final in withheld)
 
 
-async def test_behind_triton_saliency_is_refused_and_cues_are_not() -> None:
-    settings: Sections = {"triton": {"address": "127.0.0.1:9", "fallback": True}}
+async def test_what_the_fallback_scored_the_fallback_explains() -> None:
+    settings: Sections = {"triton": {"address": "127.0.0.1:9", "fallback": True}} | PATIENT
     async with running_server(settings) as server:
-        error = await refusal(server.address, [config(outputs=pb.OutputConfig(saliency=True)), END])
-        assert (error_info(error).reason, error_info(error).metadata["field"]) == (
-            "NOT_SERVED",
-            "config.outputs.saliency",
-        )
-        events = await stream_talk(
-            server.address, sample_talk()[: 4 * 16_000], outputs=pb.OutputConfig(cues=True)
-        )
-        async with stub(server.address) as service:
-            features = (await service.GetServerInfo(pb.GetServerInfoRequest())).features
-    assert any(final.cues for final in finals(events))
-    assert pb.FEATURE_CUES in features
-    assert pb.FEATURE_SALIENCY not in features
+        events = await stream_talk(server.address, sample_talk()[: 4 * 16_000], outputs=BOTH)
+    scored = [final for final in finals(events) if final.top_label]
+    assert scored
+    assert all(final.model.fallback and final.cues for final in scored)
+    assert any(final.saliency for final in scored)
 
 
 async def test_an_angry_utterance_stands_out_in_the_known_direction(speech: Path) -> None:

@@ -114,12 +114,9 @@ class EmbeddedScorer:
         return score
 
     async def score_without(
-        self, audio: Samples, holes: Sequence[Span], ticket: Ticket
+        self, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
     ) -> NDArray[np.float32]:
-        """Probabilities ``[holes, labels]`` of int16 ``[n]`` with each hole silent. Behind all other work.
-
-        Raises `ScoringError`.
-        """
+        until = time.perf_counter() + timeout_s
         if self.trouble:
             raise ScorerUnavailable("the model is not ready; the server's log says why")
         batch = max(1, _BATCH_SAMPLES // len(audio))
@@ -130,7 +127,7 @@ class EmbeddedScorer:
                 await self._pool.run(
                     ticket,
                     len(audio) * len(chosen),
-                    None,
+                    until - time.perf_counter(),
                     lambda chosen=chosen: self._run_without(audio, chosen),  # type: ignore[misc]
                     background=True,
                 )

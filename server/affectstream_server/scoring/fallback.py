@@ -57,6 +57,10 @@ class WithFallback:
     def trouble(self) -> str:
         return self._first.trouble and self._second.trouble
 
+    def which(self, model: ModelInfo) -> ServedScorer:
+        """The one of the two that gave a score of this model."""
+        return self._second if model.fallback else self._first
+
     @property
     def first(self) -> ServedScorer:
         """The first choice."""

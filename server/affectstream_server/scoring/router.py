@@ -18,6 +18,7 @@ from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.scoring.load import Ticket
 from affectstream_server.scoring.scorer import (
     ModelInfo,
+    PartScorer,
     Score,
     Scorer,
     ScorerUnavailable,
@@ -156,12 +157,15 @@ class Route:
         return score if judged is score.model else replace(score, model=judged)
 
     async def score_without(
-        self, audio: Samples, holes: Sequence[Span], ticket: Ticket
+        self, score: Score, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
     ) -> NDArray[np.float32]:
-        """See `EmbeddedScorer.score_without`; no other model is asked. Raises `ScoringError`."""
-        if not isinstance(self._scorer, EmbeddedScorer):
+        """See `PartScorer`: whoever gave ``score`` is asked."""
+        scorer: Scorer = self._scorer
+        if isinstance(scorer, WithFallback):
+            scorer = scorer.which(score.model)
+        if not isinstance(scorer, PartScorer):
             raise ScorerUnavailable("this model is not asked about parts of an utterance")
-        return await self._scorer.score_without(audio, holes, ticket)
+        return await scorer.score_without(audio, holes, ticket, timeout_s)
 
     async def close(self) -> None:
         """Nothing to do: the router closes the models."""

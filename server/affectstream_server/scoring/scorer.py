@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from affectstream_server.cues.saliency import Span
 from affectstream_server.scoring.load import Ticket
 from affectstream_server.stages.decode import Samples
 
@@ -132,6 +133,20 @@ class ServedScorer(Scorer, Protocol):
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin; ``changed`` is told when `trouble` or `model` changes. Needs a running loop."""
+        ...
+
+
+@runtime_checkable
+class PartScorer(Protocol):
+    """A scorer that can tell what parts of an utterance its score rests on."""
+
+    async def score_without(
+        self, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
+    ) -> NDArray[np.float32]:
+        """Probabilities ``[holes, labels]`` of int16 ``[n]`` with each hole silent. Behind all other work.
+
+        Raises `ScoringError`, and `TimeoutError` after ``timeout_s``.
+        """
         ...
 
 

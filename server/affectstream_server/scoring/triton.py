@@ -6,9 +6,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from affectstream_server.cues.saliency import Span
 from affectstream_server.observer import SCORING
 from affectstream_server.scoring.breaker import Breaker, RetryBudget, State
 from affectstream_server.scoring.gate import Gate
@@ -29,6 +33,7 @@ from affectstream_server.scoring.triton_client import (
     TritonClient,
     Unreachable,
 )
+from affectstream_server.scoring.triton_parts import Parts
 from affectstream_server.scoring.triton_watch import Serving, Watch, score_of
 from affectstream_server.settings import TritonSettings
 from affectstream_server.stages.decode import Samples
@@ -67,6 +72,9 @@ class TritonScorer:
         self._breaker = Breaker()
         self._budget = RetryBudget(settings.retry_share)
         self._gate = Gate(settings.max_in_flight, max_pending)
+        self._parts = Parts(
+            client, self.name, self._gate, places=settings.max_in_flight, max_pending=max_pending
+        )
         self._known: ModelInfo | None = None
         self._task: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
@@ -118,6 +126,14 @@ class TritonScorer:
         except QueueFull:
             self.counts["overloaded"] += 1
             raise ScorerOverloaded("the inference server's queue is full") from None
+
+    async def score_without(
+        self, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
+    ) -> NDArray[np.float32]:
+        serving = self._watch.serving
+        if serving is None or self._breaker.state is not State.CLOSED:
+            raise ScorerUnavailable(_NOT_READY)
+        return await self._parts.score(serving, audio, holes, ticket, timeout_s)
 
     async def _admitted(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
         """One utterance past the breaker, which learns of the outcome."""

@@ -113,7 +113,6 @@ def read_config(config: pb.SessionConfig, settings: Settings, model_names: tuple
     audio = read_format(config.audio, "config.audio")
     channels, refused = _read_channels(config, audio.channel_count, settings)
     _check_outputs(config.outputs)
-    check_saliency(config.outputs, settings, "config.outputs")
     return StreamConfig(
         session_id=config.session_id,
         format=audio,
@@ -329,12 +328,6 @@ def _range_of(metadata: list[object]) -> tuple[float, float, bool]:
         bounds["lt" if exclusive else "le"],
         exclusive,
     )
-
-
-def check_saliency(outputs: pb.OutputConfig, settings: Settings, field: str) -> None:
-    """Only the embedded model is asked about parts of utterances. Raises `NotServed`."""
-    if outputs.saliency and settings.triton.address:
-        raise NotServed(f"{field}.saliency", "saliency of a model behind Triton", instead="leave it false")
 
 
 def _check_outputs(outputs: pb.OutputConfig) -> None:

@@ -16,7 +16,7 @@ from affectstream_server.explain import Explainer
 from affectstream_server.scoring.embedded import EmbeddedScorer
 from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.router import Route, Router
-from affectstream_server.scoring.scorer import ScoringError
+from affectstream_server.scoring.scorer import Score, ScoringError
 from affectstream_server.settings import load
 from affectstream_server.stages.decide import Verdict
 from affectstream_server.stages.decode import Samples
@@ -36,13 +36,13 @@ class Spoken(Route):
     holes_asked = 0
 
     async def score_without(
-        self, audio: Samples, holes: Sequence[Span], ticket: Ticket
+        self, score: Score, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
     ) -> NDArray[np.float32]:
         self.holes_asked += len(holes)
         await asyncio.sleep(self.wait_s)
         if self.failure is not None:
             raise self.failure
-        return await super().score_without(audio, holes, ticket)
+        return await super().score_without(score, audio, holes, ticket, timeout_s)
 
 
 @pytest.fixture
