@@ -33,7 +33,7 @@ class Span(StrEnum):
     EXPLAIN = "affectstream.explain"
     """The final waits for cues and saliency, after its score and after its endpoint."""
     SALIENCY = "affectstream.saliency"
-    """The embedded model is asked for the extra scores of saliency, be it before the endpoint."""
+    """The model is asked for the extra scores of saliency, be it before the endpoint."""
     DECIDE = "affectstream.decide"
     """Score, or what was waited for beside it, to event."""
     EMIT = "affectstream.emit"
