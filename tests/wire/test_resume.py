@@ -383,7 +383,7 @@ async def test_no_more_sessions_are_kept_than_streams_are_served() -> None:
 
 @pytest.mark.parametrize("resumable", [True, False])
 async def test_a_stream_at_its_age_limit_is_announced_and_ends(resumable: bool) -> None:
-    async with running_server({"server": {"stream_age_s": 1.0, "drain_s": 0.5}}) as server:
+    async with running_server({"server": {"stream_age_s": 3.0, "drain_s": 1.0}}) as server:
         async with calling(server.address, config(resumable=resumable, session_id="talk")) as call:
             keep = asyncio.create_task(keep_talking(call))
             assert await call.to_the_end() is grpc.StatusCode.UNAVAILABLE
