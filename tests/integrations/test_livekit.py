@@ -51,6 +51,26 @@ async def test_preemptive_replies_have_their_turns_guidance_and_are_the_ones_tha
         assert notes(history) == [], "the history is as without the adapter"
 
 
+async def test_withdrawn_consent_leaves_replies_without_guidance_and_the_server_without_values() -> None:
+    told: list[Event] = []
+
+    async def tell(event: Event) -> None:
+        told.append(event)
+
+    async with running_server(GUIDED) as server:
+        listener = AffectListener(server.address, wait_ms=PATIENT_MS, on_event=tell)
+        async with conversation(agent(server.address, listener)) as running:
+            await running.caller.say(turn(UPSET))
+            await running.replies(1)
+            listener.withdraw_consent()
+            await running.caller.say(turn(UPSET))
+            await running.replies(2)
+            assert [bool(notes(asked)) for asked in running.llm.asked] == [True, False]
+    finals = [event for event in told if isinstance(event, AffectEvent) and event.is_final]
+    assert [bool(event.emotions) for event in finals] == [True, *[False] * (len(finals) - 1)]
+    assert len(finals) > 1
+
+
 async def test_a_server_that_dies_or_is_not_there_costs_no_reply(used: Callable[[], list[str]]) -> None:
     async with server_process() as process, conversation(agent(process.address)) as running:
         await running.caller.say(turn(UPSET))

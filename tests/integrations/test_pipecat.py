@@ -8,7 +8,7 @@ import logging
 import pytest
 from pipecat.frames.frames import InputAudioRawFrame
 
-from affectstream import AffectClient, Endpointing, EndpointingMode, StreamConfig
+from affectstream import AffectClient, AffectStatus, Endpointing, EndpointingMode, StreamConfig
 from affectstream.integrations.pipecat import AffectProcessor
 from affectstream.tone import load
 from tests.integrations.pipecat_agent import agent, notes
@@ -53,6 +53,22 @@ async def test_a_later_turn_replaces_the_guidance_and_an_unsure_one_removes_it()
         assert "even" in only
         await running.caller.say(turn(UNSURE))
         assert notes(await running.llm.wait_asked(3)) == []
+
+
+async def test_withdrawn_consent_takes_the_note_away_and_nothing_is_told_again() -> None:
+    async with running_server(GUIDED) as server:
+        processor = AffectProcessor(server.address)
+        async with agent(processor) as running:
+            await running.caller.say(turn(UPSET))
+            assert notes(await running.llm.wait_asked(1))
+            processor.withdraw_consent()
+            await running.caller.say(turn(UPSET))
+            assert notes(await running.llm.wait_asked(2)) == []
+            first, *later = running.watch.heard
+            assert first.event.emotions
+            assert later, "the server's word of it"
+            assert {frame.event.status for frame in later} == {AffectStatus.CONSENT_WITHHELD}
+            assert not any(frame.event.emotions or frame.event.guidance for frame in later)
 
 
 async def test_the_servers_detection_serves_a_pipeline_whose_config_asks_for_it() -> None:

@@ -19,7 +19,7 @@ from affectstream import errors
 from affectstream.client import AffectClient
 from affectstream.config import AudioFormat, Channel, StreamConfig
 from affectstream.enums import EndpointingMode
-from affectstream.events import AffectEvent, Event, SessionStarted, TurnAffect
+from affectstream.events import AffectEvent, Event, SessionStarted, SessionSummary, TurnAffect
 from affectstream.integrations.backlog import Audio, Backlog, ControlKind
 from affectstream.integrations.recent import Recent
 from affectstream.stream import AffectStream
@@ -83,6 +83,7 @@ class Hearing:
         self._backlog = Backlog(audio.sample_rate_hz, audio.frame_bytes or 1)
         self._recent = Recent(self._rate_hz, caller_detects=self._mode == EndpointingMode.CALLER)
         self._speaking = False
+        self._withdrawn = False
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.connected = False
@@ -133,6 +134,14 @@ class Hearing:
         """The agent's own voice plays now, or does not any more."""
         kind: ControlKind = "agent_speech_started" if speaks else "agent_speech_ended"
         self._backlog.add_control(kind, self.position)
+
+    def withdraw_consent(self) -> None:
+        """The speaker withdrew consent: no value is kept or given from now on.
+
+        The server is told before anything else, on this stream and on each that follows it.
+        """
+        self._withdrawn = True
+        self._recent.forget()
 
     def answered(self, position: int | None = None) -> None:
         """What was said up to `position`, or up to now, has its reply: later speech is a new turn."""
@@ -217,7 +226,11 @@ class Hearing:
                     task.result()
 
     async def _send(self, stream: AffectStream, base: int) -> None:
+        told = False
         while (item := await self._backlog.get()) is not None:
+            if self._withdrawn and not told:
+                told = True
+                await stream.withdraw_consent()
             if isinstance(item, Audio):
                 await stream.send(item.data, start_samples=item.start - base)
             else:
@@ -230,9 +243,10 @@ class Hearing:
             if isinstance(received, SessionStarted) and not received.guidance_policy:
                 await asyncio.to_thread(lambda: self._guide.policy)  # a file is read
             event = self._guided(received)
-            self._recent.note(event)
+            withheld = self._withdrawn and _has_values(event)  # said before the server knew
+            self._recent.note(event, keep=not withheld)
             self._news.set()
-            if self._on_event is not None:
+            if self._on_event is not None and not withheld:
                 try:
                     await self._on_event(event)
                 except Exception:
@@ -244,6 +258,12 @@ class Hearing:
         if advice is None or not isinstance(event, AffectEvent | TurnAffect):
             return event
         return replace(event, guidance=advice)
+
+
+def _has_values(event: Event) -> bool:
+    if isinstance(event, SessionSummary):
+        return bool(event.states)
+    return isinstance(event, AffectEvent | TurnAffect) and bool(event.emotions)
 
 
 def _tell_fault(task: asyncio.Task[None]) -> None:

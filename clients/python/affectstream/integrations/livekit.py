@@ -60,6 +60,7 @@ class AffectListener:
         self._on_event = on_event
         self._policy = policy
         self._hearing: Hearing | None = None
+        self._consent_withdrawn = False
         self._turn = ""
         self._asked_at = 0
 
@@ -67,6 +68,12 @@ class AffectListener:
     def hearing(self) -> Hearing | None:
         """The conversation; None while no audio comes."""
         return self._hearing
+
+    def withdraw_consent(self) -> None:
+        """The user withdrew consent: the server is told, and no value is kept or put into a context."""
+        self._consent_withdrawn = True
+        if self._hearing is not None:
+            self._hearing.withdraw_consent()
 
     async def tee(self, audio: AsyncIterable[rtc.AudioFrame]) -> AsyncGenerator[rtc.AudioFrame, None]:
         """The same frames, heard on their way. Connects with the first, ends with the last; never waits.
@@ -85,6 +92,8 @@ class AffectListener:
                         Hearing(self._server, found, self._config, self._on_event, self._policy),
                     )
                     self._hearing, self._asked_at = hearing, 0
+                    if self._consent_withdrawn:
+                        hearing.withdraw_consent()
                 if found == heard:
                     hearing.hear(bytes(frame.data))
                 yield frame

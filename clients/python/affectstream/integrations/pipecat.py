@@ -95,11 +95,19 @@ class AffectProcessor(FrameProcessor):
         self._audio = AudioFormat()
         self._told = False
         self._hearing: Hearing | None = None
+        self.consent_withdrawn = False
+        """Nothing is told of how the user sounds."""
 
     @property
     def hearing(self) -> Hearing | None:
         """The conversation; None before the first audio."""
         return self._hearing
+
+    def withdraw_consent(self) -> None:
+        """The user withdrew consent: the server is told; no value is kept, pushed or put into a context."""
+        self.consent_withdrawn = True
+        if self._hearing is not None:
+            self._hearing.withdraw_consent()
 
     def injector(self, *, wait_ms: int = WAIT_MS) -> AffectInjector:
         """The processor to place between the user aggregator and the LLM.
@@ -132,6 +140,8 @@ class AffectProcessor(FrameProcessor):
         if self._hearing is None:
             self._audio = audio
             self._hearing = Hearing(self._server, audio, self._config, self._on_event, self._policy)
+            if self.consent_withdrawn:
+                self._hearing.withdraw_consent()
         if audio == self._audio:
             self._hearing.hear(frame.audio)
         elif not self._told:
@@ -193,6 +203,9 @@ class AffectInjector(FrameProcessor):
         hearing = self._affect.hearing
         if not frame.speculation:
             self._context, self._speculated = frame.context, None
+        if self._affect.consent_withdrawn:
+            _place(frame.context, "")
+            return True
         if hearing is None or not hearing.is_unanswered:
             return True
         withdrawals = self._withdrawals
@@ -213,7 +226,7 @@ class AffectInjector(FrameProcessor):
         if self._speculated is None or self._affect.hearing is None:
             return
         if self._context is not None:
-            _place(self._context, self._speculated)
+            _place(self._context, "" if self._affect.consent_withdrawn else self._speculated)
         self._speculated = None
         self._affect.hearing.answered()
 

@@ -24,7 +24,7 @@ class Recent:
         self._rate_hz = rate_hz
         self._caller_detects = caller_detects
         self._base = 0
-        self._finals: deque[tuple[int, AffectEvent]] = deque(maxlen=MOST_FINALS)
+        self._finals: deque[tuple[int, AffectEvent | None]] = deque(maxlen=MOST_FINALS)
         self._open: deque[str] = deque(maxlen=MOST_FINALS)
         self._awaited: int | None = None
         self.ended_at = 0
@@ -58,14 +58,18 @@ class Recent:
         if self._caller_detects:
             self._awaited = position
 
-    def note(self, event: Event) -> None:
-        """An event of the stream that `restart` began."""
+    def forget(self) -> None:
+        """Keep no event; when something was said stays known."""
+        self._finals = deque(((end, None) for end, _ in self._finals), MOST_FINALS)
+
+    def note(self, event: Event, *, keep: bool = True) -> None:
+        """An event of the stream that `restart` began; ``keep``: a final's values may be asked for."""
         match event:
             case SpeechStarted():
                 self._open.append(event.utterance_id)
             case AffectEvent() if event.is_final:
                 end = self._base + event.audio_end.samples(self._rate_hz)
-                self._finals.append((end, event))
+                self._finals.append((end, event if keep else None))
                 if event.utterance_id in self._open:
                     self._open.remove(event.utterance_id)
                 if self._awaited is not None and end >= self._awaited:
@@ -81,7 +85,7 @@ class Recent:
         with_values = [
             event
             for end, event in self._finals
-            if end > self.answered_until and event.status == AffectStatus.OK
+            if event is not None and end > self.answered_until and event.status == AffectStatus.OK
         ]
         return max(with_values, key=_weight, default=None)
 
