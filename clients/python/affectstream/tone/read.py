@@ -169,7 +169,7 @@ def _texts(reader: Reader, node: yaml.Node | None, field: str, languages: tuple[
             part,
             f"{field}.{language}",
             lambda t: len(t) <= MOST_TEXT and bool(_SENTENCE.fullmatch(t)) and t.count(". ") == 0,
-            f"one sentence on one line, at most {MOST_TEXT} characters",
+            f"one sentence on one line that ends with a full stop, at most {MOST_TEXT} characters",
         )
         for word, kind in forbidden_claims(text):
             reader.wrong(
