@@ -18,6 +18,10 @@ WORKERS ?= 3
 # Browsers, which mostly wait for a talk to be over.
 WEB_WORKERS ?= 2
 
+# What `make stack` puts on the service, in this order, and the profile that it starts.
+LAYERS ?= insecure bus observe demo
+PROFILE ?= cpu
+
 RUN := .venv/bin
 MODELS := .venv-models/bin
 INTEGRATIONS := .venv-integrations/bin
@@ -29,7 +33,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo web web-shots triton triton-setup rules test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +49,9 @@ web: .venv/.web ## Start a server and a bridge on free ports and say where the p
 
 web-shots: .venv/.dev ## Make the page's pictures in docs/images anew, with Debian's chromium and fonts-inter
 	@$(RUN)/python tools/web_shots.py
+
+stack: ## Everything in containers, by Docker Compose: PROFILE=gpu for MERaLiON-SER on a GPU (docs/deploy.md)
+	docker compose -f docker-compose.yml $(LAYERS:%=-f deploy/%.compose.yml) --profile $(PROFILE) up --build
 
 triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU until Ctrl-C
 	@$(RUN)/python tools/triton/run.py
