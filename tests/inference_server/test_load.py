@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.stages.decode import Samples
@@ -43,7 +44,8 @@ async def test_200_utterances_that_end_at_once(bench: Bench, figure: Callable[[s
 
     # 200 streams at once are late on a busy machine: that must not cut an utterance in two.
     patient = {"stall_ms": 20_000}
-    async with serving(bench.triton.address, scoring={"speculate": False}, endpointing=patient) as server:
+    sections: dict[str, Any] = {"scoring": {"speculate": False}, "endpointing": patient}
+    async with serving(bench.triton.address, triton={"canary_s": 60.0}, **sections) as server:
         before = bench.triton.metrics("affect_embedded")
         async with stub(server.address) as service:
             talks = asyncio.gather(*(talk(service, number) for number in range(streams)))

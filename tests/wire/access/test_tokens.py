@@ -132,8 +132,8 @@ async def test_without_tokens_in_the_settings_none_is_needed_and_any_is_ignored(
 async def test_the_tenant_is_the_token_s(issued: Issued) -> None:
     async with serving(issued) as server:
         for secret, tenant in ((issued.acme, "acme"), (issued.globex, "globex")):
-            async with AffectClient(server.address, token=secret) as client, client.stream():
-                (session,) = server.pipeline.sessions
+            async with AffectClient(server.address, token=secret) as client, client.stream() as stream:
+                (session,) = (s for s in server.pipeline.sessions if s.session_id == stream.session_id)
                 assert (session.identity.tenant, session.identity.name) == (tenant, "agent")
 
 
