@@ -31,16 +31,20 @@ const controls = new Controls({
 /** @type {Conversation | null} the one that runs, or the last */
 let conversation = null;
 let running = false;
+/** How many talks were begun. */
+let begun = 0;
 /** @type {object} GetServerInfo */
 let info = {};
 
 async function askServer() {
+  const before = begun;
   try {
     info = await serverInfo(controls.token);
     controls.show(info);
-    if (!running) notices.clear("line");
+    if (before === begun) notices.clear("line");
   } catch (ending) {
     if (ending.code === 4401) controls.askToken();
+    if (before !== begun) return; // what the talk that began meanwhile says of the line stands
     const first = ending.code === 4401 && !controls.token;
     const said = first ? { title: "This server asks for a token", help: "Enter yours below to begin.", tone: "note" } : endingAdvice(ending);
     notices.show("line", first ? said : { ...said, action: "Try again", act: askServer });
@@ -56,6 +60,7 @@ async function begin(name, source, consentBasis = "") {
     return;
   }
   running = true;
+  begun += 1;
   notices.clearAll();
   clear();
   const basis = consentBasis || (info.consentRequired ? "CONSENT_BASIS_CONSENT" : "");
