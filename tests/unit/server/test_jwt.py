@@ -155,6 +155,7 @@ async def test_a_key_that_left_the_file_opens_nothing_more(
         (json.dumps({"keys": [PROVIDER.jwk("ES256") | {"use": "enc"}]}), "no signing key"),
         (json.dumps({"keys": [{}] * 65}), "at most 64 keys"),
     ],
+    ids=["nothing", "a list", "no keys", "a secret", "not for signing", "too many"],  # a key is made anew each time
 )
 def test_a_set_without_a_key_for_us_is_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "keys.json"
