@@ -155,7 +155,8 @@ async def test_a_key_that_left_the_file_opens_nothing_more(
         (json.dumps({"keys": [PROVIDER.jwk("ES256") | {"use": "enc"}]}), "no signing key"),
         (json.dumps({"keys": [{}] * 65}), "at most 64 keys"),
     ],
-    ids=["nothing", "a list", "no keys", "a secret", "not for signing", "too many"],  # a key is made anew each time
+    # A key is made anew each time, and processes that share the tests must collect the same.
+    ids=["nothing", "a list", "no keys", "a secret", "not for signing", "too many"],
 )
 def test_a_set_without_a_key_for_us_is_named(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "keys.json"
