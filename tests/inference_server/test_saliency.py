@@ -42,7 +42,8 @@ async def test_spans_are_those_of_this_process(bench: Bench) -> None:
 async def test_a_model_that_answers_late_costs_the_spans_and_not_the_score(
     bench: Bench, told: Callable[[str], None]
 ) -> None:
-    async with serving(bench.triton.address, "told", outputs={"saliency_wait_ms": 200}) as server:
+    quick, rare = {"saliency_wait_ms": 50}, {"canary_s": 60.0}
+    async with serving(bench.triton.address, "told", outputs=quick, triton=rare) as server:
         told("sleep 0.15")
         finals = one_final_each(await stream_talk(server.address, TALK[: 8 * 16_000], outputs=ASKED))
         assert finals
