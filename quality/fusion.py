@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -149,7 +149,7 @@ def _fused(voice: NDArray[np.float32], text: str, fusion: LexiconFusion) -> NDAr
     return voice if both is None else both.probabilities
 
 
-def _resampled(*shares: Mapping[str, NDArray[np.float64]]):  # type: ignore[no-untyped-def]
+def _resampled(*shares: Mapping[str, NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     rng = np.random.default_rng(0)
     for _ in range(_RESAMPLES):
         means = np.zeros(len(shares))
