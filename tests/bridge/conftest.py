@@ -25,9 +25,15 @@ class Both:
     server: Server
     bridge: Bridge
 
+    async def one_stream(self) -> None:
+        """Wait until the server has one."""
+        async with asyncio.timeout(30):
+            while self.server.pipeline.streams != 1:
+                await asyncio.sleep(0.01)
+
     async def no_stream(self) -> None:
         """Wait until the server has none; fails if one stays."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.server.pipeline.streams:
                 await asyncio.sleep(0.01)
 

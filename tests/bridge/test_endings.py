@@ -111,22 +111,21 @@ async def test_a_reader_that_does_not_read_is_cut_off(both: Both) -> None:
         narrow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
         await asyncio.get_running_loop().run_in_executor(None, narrow.connect, (host, int(port)))
         reader, writer = await asyncio.open_connection(sock=narrow, limit=4_096)
-        writer.write(
-            b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
-        assert b"101" in await reader.readline()
-        writer.write(_frame(json.dumps({"config": CONFIG})))
-        for number in range(4_000):
-            writer.write(_frame(json.dumps({"control": {"controlId": f"{number:060}", "audioPaused": {}}})))
-            if number % 100 == 0:
-                try:
-                    await asyncio.wait_for(writer.drain(), 5)
-                except (TimeoutError, ConnectionError):
-                    break
-        await both.no_stream()
-        heard = await asyncio.wait_for(_rest(reader), 10)  # it reads again, too late
-        writer.transport.abort()
+        try:
+            writer.write(
+                b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            assert b"101" in await reader.readline()
+            writer.write(_frame(json.dumps({"config": CONFIG})))
+            await both.one_stream()
+            for number in range(4_000):
+                control = {"controlId": f"{number:060}", "audioPaused": {}}
+                writer.write(_frame(json.dumps({"control": control})))
+            await both.no_stream()
+            heard = await asyncio.wait_for(_rest(reader), 30)  # it reads again, too late
+        finally:
+            writer.transport.abort()
     assert b'"reason":"SLOW_READER"' in heard
     assert heard.endswith(b"\x11\x4dSLOW_READER")
 
