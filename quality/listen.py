@@ -6,6 +6,7 @@ it does in the server.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -18,7 +19,7 @@ from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream_server.channel import Channel
 from affectstream_server.settings import EndpointingSettings
 from affectstream_server.stages.decode import AudioFormat, Decoder
-from affectstream_server.stages.detect import Detector
+from affectstream_server.stages.detect import CONTEXT_SAMPLES, Detector
 from affectstream_server.stages.segment import Ended, Endpointing, Segmenter, Trigger
 from affectstream_server.utterance import Utterance
 from quality.measure import Heard
@@ -27,6 +28,7 @@ from quality.talks import Span, Talk
 Line = Literal["16 kHz", "8 kHz µ-law"]
 FRAME_MS: Final = 20
 _TELEPHONE_HZ: Final = 8_000
+_FULL_SCALE: Final = 32_768.0
 Progress = Callable[[int, int], None]
 """Milliseconds heard, milliseconds in all."""
 
@@ -83,15 +85,20 @@ def _look(
     ready: Sequence[int],
     results: Sequence[Listened],
 ) -> None:
-    probabilities, levels_db = detector.detect(
-        [slots[i] for i in ready], [channels[i].window() for i in ready]
-    )
-    for i, probability, level_db in zip(ready, probabilities.tolist(), levels_db.tolist(), strict=True):
+    windows = [channels[i].window() for i in ready]
+    probabilities = detector.detect([slots[i] for i in ready], windows)
+    for i, probability, window in zip(ready, probabilities.tolist(), windows, strict=True):
         results[i].probabilities.append(probability)
-        results[i].levels_db.append(level_db)
+        results[i].levels_db.append(_level_db(window[CONTEXT_SAMPLES:]))
         for decided in channels[i].decide(probability, 0.0):
             if isinstance(decided, Utterance):
                 results[i].heard.append(_heard(decided.bounds))
+
+
+def _level_db(block: NDArray[np.int16]) -> float:
+    """Level of a block against full scale: 0 to -100."""
+    power = float(np.mean((block / _FULL_SCALE) ** 2))
+    return 10.0 * math.log10(max(power, 1e-10))
 
 
 def segment(probabilities: Sequence[float], length: int, segmenter: Segmenter) -> list[Heard]:

@@ -236,7 +236,7 @@ class Pipeline:
             return
         began = time.perf_counter()
         slots = [channel.slot for _, channel in batch if channel.slot is not None]
-        probabilities, _ = self._detector.detect(slots, [channel.window() for _, channel in batch])
+        probabilities = self._detector.detect(slots, [channel.window() for _, channel in batch])
         for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
             try:
                 session.listening.decided(channel, probability)

