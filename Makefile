@@ -33,7 +33,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ test-web: .venv/.dev ## Tests of the page in Debian's chromium
 	@echo "== tests: page"
 	@command -v chromium >/dev/null || { echo "the page's tests need a browser: apt-get install chromium" >&2; exit 1; }
 	@$(RUN)/python -m pytest tests/web -n $(WEB_WORKERS) $(PYTEST_FLAGS)
+
+faults: .venv/.dev triton-setup ## Every fault that it must survive, in the tests' long forms (an hour); writes docs/reliability.md
+	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
+	  -m fault --full --reliability -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
 	@echo "== tests: models"

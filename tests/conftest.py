@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support import fault_page
+from tests.support.faults import ROWS
 from tests.support.speech import audio_folder
 
 
@@ -18,11 +22,49 @@ def speech() -> Path:
     return folder
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Reports a figure that was seen; tests assert five times what is wanted."""
+    return partial(record_property, "figure")
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """The test is to run in its long form."""
+    return bool(request.config.getoption("--full"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run tests that have a long form in it")
+    parser.addoption("--reliability", action="store_true", help="write docs/reliability.md of what was seen")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each report names the faults that its test is about."""
+    for item in items:
+        for mark in item.iter_markers("fault"):
+            for name in mark.args:
+                assert name in ROWS, f"{item.nodeid}: no such fault as {name!r} in tests/support/faults.py"
+                item.user_properties.append(("fault", name))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Every figure, after the tests; they come with the reports, from whichever process ran the test."""
-    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    reports = [
+        report
+        for kind in ("passed", "failed", "error", "skipped")
+        for report in terminalreporter.getreports(kind)
+        if isinstance(report, pytest.TestReport)
+    ]
     figures = [text for report in reports for name, text in report.user_properties if name == "figure"]
     if figures:
         terminalreporter.section("figures seen")
         for line in figures:
             terminalreporter.write_line(str(line))
+    if config.getoption("--reliability"):
+        # `passed` has no reports of setting up; those of failures have all.
+        found = fault_page.gathered(reports)
+        if any(seen.failed for seen in found.values()):
+            terminalreporter.write_line("a fault was not survived: docs/reliability.md stays as it was")
+            return
+        fault_page.keep(found)

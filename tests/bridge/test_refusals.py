@@ -125,6 +125,7 @@ MESSAGES = st.lists(
 )
 
 
+@pytest.mark.fault("garbage")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(messages=MESSAGES, configured=st.booleans())
 def test_nothing_breaks_it(both_in_a_thread: str, messages: list[Any], configured: bool) -> None:
@@ -163,6 +164,7 @@ PIECES = st.one_of(
 )
 
 
+@pytest.mark.fault("garbage")
 @settings(max_examples=60, deadline=None)
 @given(messages=st.lists(PIECES, max_size=6), begun=st.booleans())
 def test_nothing_breaks_a_call(messages: list[Any], begun: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,12 +65,6 @@ def own_triton(_installed: None, tmp_path: Path) -> Iterator[Triton]:
         yield triton
     finally:
         triton.kill()
-
-
-@pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Reports a figure that was seen; tests assert five times what is wanted."""
-    return partial(record_property, "figure")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read

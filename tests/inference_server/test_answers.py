@@ -18,6 +18,7 @@ QUIET = {"canary_s": 60.0}
 """Looks so seldom that the utterances meet the fault first."""
 
 
+@pytest.mark.fault("wrong answers")
 @pytest.mark.parametrize("how", ["nan", "shape", "range", "raise"])
 async def test_a_wrong_answer_is_discarded_and_counted(
     bench: Bench, told: Callable[[str], None], how: str
@@ -41,6 +42,7 @@ async def test_a_wrong_answer_is_discarded_and_counted(
         assert {event.status for event in again} <= {pb.AFFECT_STATUS_OK, pb.AFFECT_STATUS_ABSTAINED}
 
 
+@pytest.mark.fault("Triton slow")
 async def test_a_slow_model_costs_an_utterance_its_deadline_and_no_more(
     bench: Bench, told: Callable[[str], None], figure: Callable[[str], None]
 ) -> None:
@@ -60,6 +62,7 @@ async def test_a_slow_model_costs_an_utterance_its_deadline_and_no_more(
     assert took_s < 5 * 0.3 * len(events) + 1
 
 
+@pytest.mark.fault("Triton slow")
 async def test_the_breaker_spares_a_model_that_keeps_failing_and_lets_it_back(
     bench: Bench, told: Callable[[str], None]
 ) -> None:
@@ -85,6 +88,7 @@ async def test_the_breaker_spares_a_model_that_keeps_failing_and_lets_it_back(
         await scorer.score("after", clip(500), 5.0)
 
 
+@pytest.mark.fault("Triton dies")
 async def test_a_crashed_backend_that_still_says_ready_stops_readiness(
     bench: Bench, told: Callable[[str], None]
 ) -> None:
@@ -125,6 +129,7 @@ async def test_a_full_queue_is_overload_and_is_not_retried(bench: Bench) -> None
     assert not server.pipeline.router.trouble
 
 
+@pytest.mark.fault("lost call")
 async def test_a_stream_that_is_gone_takes_its_request_along(
     bench: Bench, told: Callable[[str], None]
 ) -> None:

@@ -73,6 +73,7 @@ async def recovered(server: Server, talk: OpenTalk) -> tuple[float, list[pb.Affe
     return waited, talk.finals_since(moment)
 
 
+@pytest.mark.fault("Triton dies")
 async def test_killed_in_an_utterance_and_restarted(
     own_triton: Triton, figure: Callable[[str], None]
 ) -> None:
@@ -96,6 +97,7 @@ async def test_killed_in_an_utterance_and_restarted(
     )
 
 
+@pytest.mark.fault("Triton dies")
 async def test_killed_with_requests_on_the_way(own_triton: Triton, figure: Callable[[str], None]) -> None:
     await asyncio.to_thread(own_triton.start)
     async with serving(own_triton.address) as server:
@@ -114,6 +116,7 @@ async def test_killed_with_requests_on_the_way(own_triton: Triton, figure: Calla
     figure(f"SIGKILL with {len(failed)} requests on the way: all answered within {took_s * 1_000:.0f} ms")
 
 
+@pytest.mark.fault("Triton dies")
 async def test_frozen_and_thawed(own_triton: Triton, figure: Callable[[str], None]) -> None:
     await asyncio.to_thread(own_triton.start)
     async with serving(own_triton.address, scoring={"deadline_ms": 500}) as server:
@@ -138,6 +141,7 @@ async def test_frozen_and_thawed(own_triton: Triton, figure: Callable[[str], Non
     )
 
 
+@pytest.mark.fault("Triton absent")
 @pytest.mark.parametrize("fallback", [False, True])
 async def test_never_there(own_triton: Triton, fallback: bool) -> None:
     """Without a fallback nothing is served; with one everything is, and says by whom."""

@@ -32,6 +32,7 @@ async def health(address: str, service: str = "") -> int:
     return int(answer.status)
 
 
+@pytest.mark.fault("Triton absent")
 async def test_absent_at_start_then_there(own_triton: Triton, figure: Callable[[str], None]) -> None:
     async with serving(own_triton.address, ready=False) as server:
         slowest = 0.0
@@ -56,6 +57,7 @@ async def test_absent_at_start_then_there(own_triton: Triton, figure: Callable[[
     figure(f"ready after Triton is, first start: {waited:.2f} s (wanted: 2)")
 
 
+@pytest.mark.fault("wrong answers")
 @pytest.mark.parametrize(
     ("model", "why"),
     [
@@ -77,6 +79,7 @@ async def test_a_model_that_breaks_the_contract_never_serves(
     assert why in caplog.text
 
 
+@pytest.mark.fault("wrong answers")
 async def test_a_backend_that_answers_anything_the_same_is_found_by_the_canary(
     bench: Bench, told: Callable[[str], None]
 ) -> None:

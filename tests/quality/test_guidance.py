@@ -20,9 +20,7 @@ SPEAKERS = {
 """German at home, English away."""
 
 
-async def test_neutral_talk_seldom_triggers_a_rule(
-    speech: Path, record_property: Callable[[str, object], None]
-) -> None:
+async def test_neutral_talk_seldom_triggers_a_rule(speech: Path, figure: Callable[[str], None]) -> None:
     utterances = triggers = 0
     async with running_server() as server:
         for corpus, speakers in SPEAKERS.items():
@@ -33,6 +31,6 @@ async def test_neutral_talk_seldom_triggers_a_rule(
                 triggers += sum(
                     name not in ("", "even") for name, _ in groupby(final.guidance.rule for final in told)
                 )
-    record_property("figure", f"guidance: {triggers} false triggers in {utterances} neutral utterances")
+    figure(f"guidance: {triggers} false triggers in {utterances} neutral utterances")
     assert utterances >= 50
     assert triggers <= utterances / 50

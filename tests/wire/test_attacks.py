@@ -231,6 +231,7 @@ async def test_an_utterance_of_a_moment_is_too_short_and_not_the_models_fault(se
     assert [f.status for f in finals(events)] == [pb.AFFECT_STATUS_INSUFFICIENT_SPEECH]
 
 
+@pytest.mark.fault("garbage")
 async def test_garbage_that_looks_like_ogg_is_cheap(server_address: str) -> None:
     setup = config(pb.AUDIO_ENCODING_OGG_OPUS, 48_000)
 

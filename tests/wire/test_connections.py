@@ -34,6 +34,7 @@ async def silent(address: str) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.fault("frozen peer")
 async def test_a_peer_that_answers_is_pinged_on_and_on_and_one_that_does_not_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -73,6 +74,7 @@ def test_our_own_clients_ping_seldom_enough() -> None:
     assert 2 * arguments.MIN_PING_INTERVAL_MS <= KEEPALIVE_MS
 
 
+@pytest.mark.fault("silent connection")
 async def test_a_handshake_that_does_not_come_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, pki: Pki
 ) -> None:
@@ -84,6 +86,7 @@ async def test_a_handshake_that_does_not_come_is_not_waited_for(
             assert 0.4 <= lived_s <= 2.5
 
 
+@pytest.mark.fault("silent connection")
 async def test_a_connection_without_a_call_is_closed_and_one_with_a_call_is_not() -> None:
     async with (
         running_server({"server": {"idle_connection_s": 1}}) as server,
@@ -102,6 +105,7 @@ async def test_a_connection_without_a_call_is_closed_and_one_with_a_call_is_not(
         await seldom.server_info()  # connects again, unseen
 
 
+@pytest.mark.fault("limits reached")
 async def test_connections_over_the_limit_are_closed_and_those_within_it_go_on() -> None:
     async def info() -> None:
         async with AffectClient(server.address, options=ALONE, timeouts=Timeouts(call_s=2)) as client:

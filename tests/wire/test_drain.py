@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -80,8 +80,11 @@ async def silent(call: Call) -> grpc.StatusCode:
     return await call.to_the_end()
 
 
+@pytest.mark.fault("SIGTERM")
 @pytest.mark.timeout(5 * (FINALS_S + DRAIN_S))
-async def test_a_hundred_streams_have_their_finals_before_the_server_is_gone() -> None:
+async def test_a_hundred_streams_have_their_finals_before_the_server_is_gone(
+    figure: Callable[[str], None],
+) -> None:
     process, address = start_process(environment={"AFFECTSTREAM_SERVER__DRAIN_S": str(DRAIN_S)})
     try:
         async with AsyncExitStack() as stack:
@@ -102,7 +105,8 @@ async def test_a_hundred_streams_have_their_finals_before_the_server_is_gone() -
             codes = await asyncio.gather(*ends)
         last_s = max(at for caller in callers for at in caller.finals_at) - told_at
         assert await asyncio.to_thread(process.wait, 5 * FINALS_S) == 0
-        print(f"last final after {last_s:.1f} s, gone after {time.monotonic() - told_at:.1f} s")  # noqa: T201
+        gone_s = time.monotonic() - told_at
+        figure(f"last final {last_s:.1f} s after SIGTERM (wanted: {FINALS_S}), gone after {gone_s:.1f} s")
         assert last_s <= 5 * FINALS_S
         assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
         assert error_info(late).reason == "DRAINING"

@@ -63,6 +63,7 @@ async def gone(server: Server) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.fault("half-close")
 async def test_end_of_audio_ends_the_open_utterance_and_says_so(server_address: str) -> None:
     events: Events = []
 
@@ -79,6 +80,7 @@ async def test_end_of_audio_ends_the_open_utterance_and_says_so(server_address: 
     assert summary.utterances == len(finals(events)) == sum(summary.finals_by_status.values())
 
 
+@pytest.mark.fault("half-close")
 async def test_half_close_without_end_of_audio_is_abandoned() -> None:
     async with running_server() as server:
         events: Events = []
@@ -88,6 +90,7 @@ async def test_half_close_without_end_of_audio_is_abandoned() -> None:
         await gone(server)
 
 
+@pytest.mark.fault("lost call")
 async def test_cancelled_call_frees_its_session() -> None:
     async with running_server() as server:
         events: Events = []
@@ -162,6 +165,7 @@ async def test_a_call_without_config_is_let_go(monkeypatch: pytest.MonkeyPatch) 
         await gone(server)
 
 
+@pytest.mark.fault("limits reached")
 async def test_streams_over_the_limit_are_refused_with_a_time_to_retry() -> None:
     async with running_server({"server": {"max_streams": 1}}) as server, stub(server.address) as service:
         first = service.StreamAffect()
@@ -182,7 +186,8 @@ async def test_streams_over_the_limit_are_refused_with_a_time_to_retry() -> None
         assert (await converse(server.address, [config(), END]))[-1].HasField("session_closed")
 
 
-async def test_a_fast_sender_waits_and_loses_nothing() -> None:
+@pytest.mark.fault("faster than real time")
+async def test_a_fast_sender_waits_and_loses_nothing(figure: Callable[[str], None]) -> None:
     async with running_server() as server:
         talk = sample_talk()
         largest = 0
@@ -197,10 +202,12 @@ async def test_a_fast_sender_waits_and_loses_nothing() -> None:
         watcher = asyncio.create_task(watch())
         events = await converse(server.address, [config(), *chunks(talk.tobytes(), 32_000), END])
         watcher.cancel()
+        figure(f"at most {largest / 16_000:.2f} s of audio waited (wanted: 2)")
         assert largest <= 2 * 16_000, "at most 2 s of audio wait"
         assert of_kind(events, "session_summary")[0].audio_duration.seconds == len(talk) // 16_000
 
 
+@pytest.mark.fault("slow reader")
 async def test_slow_reader_is_cut_off_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = "affectstream_server.stages.emit.LIMITS"
     from affectstream.contract import Limits
@@ -230,6 +237,7 @@ async def test_slow_reader_is_cut_off_with_a_reason(monkeypatch: pytest.MonkeyPa
         assert error_info(caught.value).reason == "SLOW_READER"
 
 
+@pytest.mark.fault("SIGTERM")
 async def test_sigterm_finishes_the_open_utterance_and_exits_with_0() -> None:
     process, address = start_process()
     try:
@@ -261,6 +269,7 @@ async def test_sigterm_finishes_the_open_utterance_and_exits_with_0() -> None:
         process.communicate()
 
 
+@pytest.mark.fault("SIGTERM")
 async def test_draining_server_refuses_new_streams() -> None:
     async with running_server({"server": {"drain_s": 3}}) as server, stub(server.address) as service:
         call = service.StreamAffect()
@@ -274,6 +283,7 @@ async def test_draining_server_refuses_new_streams() -> None:
         await draining
 
 
+@pytest.mark.fault("lost call")
 async def test_a_call_that_is_cancelled_after_its_end_leaves_no_task_behind(server_address: str) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))

@@ -95,6 +95,7 @@ async def flooding(rude: Rude) -> AsyncIterator[None]:
     assert all(isinstance(result, asyncio.CancelledError) for result in results), results
 
 
+@pytest.mark.fault("limits reached")
 async def test_a_flood_costs_the_other_no_call_no_final_and_no_score(
     secrets: tuple[dict[str, Any], str, str],
 ) -> None:

@@ -184,6 +184,7 @@ def _metrics_address(log: Path) -> str:
     return found[1]
 
 
+@pytest.mark.fault("planted")
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("telemetry", [False, True])
 async def test_marked_audio_and_marked_secrets_are_found_nowhere(tmp_path: Path, telemetry: bool) -> None:

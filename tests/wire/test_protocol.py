@@ -209,6 +209,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.fault("messages out of order", "wrong audio")
 @pytest.mark.parametrize("case", BROKEN)
 async def test_broken_request_is_refused_by_field_value_and_limit(server_address: str, case: str) -> None:
     requests, reason, field, value = BROKEN[case]
@@ -224,6 +225,7 @@ async def test_broken_request_is_refused_by_field_value_and_limit(server_address
     assert violations.field_violations[0].field == field
 
 
+@pytest.mark.fault("wrong audio")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 async def test_float_that_is_no_number_is_refused_with_its_place(server_address: str, bad: float) -> None:
     samples = tone(0.02)
@@ -237,12 +239,14 @@ async def test_float_that_is_no_number_is_refused_with_its_place(server_address:
     assert info.metadata["value"] == f"{np.float32(bad)} at sample 17"
 
 
+@pytest.mark.fault("wrong audio")
 async def test_huge_floats_are_clipped_not_refused(server_address: str) -> None:
     loud = np.full(320, 1e30, np.float32)
     events = await converse(server_address, [config(pb.AUDIO_ENCODING_FLOAT32), audio(loud.tobytes()), END])
     assert events[-1].session_closed.reason == pb.CLOSE_REASON_END_OF_AUDIO
 
 
+@pytest.mark.fault("message over the limit")
 async def test_message_over_the_limit_is_refused_at_once(server_address: str) -> None:
     error = await refusal(server_address, [config(), audio(bytes(65_536))])
     info = error_info(error)
@@ -250,6 +254,7 @@ async def test_message_over_the_limit_is_refused_at_once(server_address: str) ->
     assert info.metadata["limit"] == "65536 bytes"
 
 
+@pytest.mark.fault("garbage")
 async def test_bytes_that_are_no_message_leak_no_parser_text(server_address: str) -> None:
     async with grpc.aio.insecure_channel(server_address) as raw:
         method: Any = raw.stream_stream("/affectstream.v1.AffectService/StreamAffect")
@@ -293,6 +298,7 @@ async def test_server_can_require_a_consent_basis() -> None:
         assert (await converse(server.address, granted))[-1].HasField("session_closed")
 
 
+@pytest.mark.fault("wrong audio")
 async def test_empty_chunks_are_ignored_and_counted(server_address: str) -> None:
     events = await converse(
         server_address, [config(), audio(b""), audio(SILENCE), audio(b""), audio(b""), END]
@@ -301,6 +307,7 @@ async def test_empty_chunks_are_ignored_and_counted(server_address: str) -> None
     assert of_kind(events, "progress")[-1].received_until_samples == 320
 
 
+@pytest.mark.fault("messages out of order")
 async def test_a_broken_stream_harms_no_other(server_address: str) -> None:
     talk = sample_talk()
     alone = finals(await stream_talk(server_address, talk))

@@ -52,6 +52,7 @@ async def analyze(address: str, samples: int = 16_000) -> pb.AffectEvent:
     return response.event
 
 
+@pytest.mark.fault("limits reached")
 async def test_a_stream_too_many_is_refused_and_the_others_go_on() -> None:
     refused = asyncio.Event()
 
@@ -81,6 +82,7 @@ async def test_a_stream_too_many_is_refused_and_the_others_go_on() -> None:
     assert len(finals(events)) == len(of_kind(events, "speech_ended")) > 0
 
 
+@pytest.mark.fault("limits reached")
 async def test_audio_above_the_rate_waits_and_says_what_it_would_have_said() -> None:
     talk = TALK[: 16_000 * 5]
     async with running_server() as server:
@@ -107,6 +109,7 @@ async def test_two_channels_are_twice_the_audio() -> None:
         assert time.monotonic() - began >= (14 - 2 * 5) / 5 - 0.2
 
 
+@pytest.mark.fault("limits reached")
 async def test_an_utterance_above_the_quota_gets_its_final_and_the_stream_goes_on() -> None:
     async with running_server({"quotas": {"utterances_per_minute": 2}}) as server:
         events = await stream_talk(server.address, TALK)
@@ -123,6 +126,7 @@ async def test_an_utterance_above_the_quota_gets_its_final_and_the_stream_goes_o
     assert of_kind(events, "session_closed")[0].reason == pb.CLOSE_REASON_END_OF_AUDIO
 
 
+@pytest.mark.fault("limits reached")
 @pytest.mark.parametrize(
     ("quotas", "reason", "least_s"),
     [

@@ -164,6 +164,7 @@ def serve(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.fault("settings typo")
 def test_misspelt_setting_refuses_to_start_and_is_named(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("endpointing:\n  hangover: 300\n")

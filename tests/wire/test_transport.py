@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -43,8 +43,9 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.fault("frozen peer")
 @pytest.mark.timeout(5 * FROZEN_S)
-async def test_a_frozen_peer_is_noticed(tmp_path: Path) -> None:
+async def test_a_frozen_peer_is_noticed(tmp_path: Path, figure: Callable[[str], None]) -> None:
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
     async with running_server() as server:
@@ -57,12 +58,13 @@ async def test_a_frozen_peer_is_noticed(tmp_path: Path) -> None:
             async with asyncio.timeout(5 * FROZEN_S - 10):
                 while server.pipeline.streams:
                     await asyncio.sleep(0.1)
-            print(f"noticed after {time.monotonic() - frozen_at:.1f} s")  # noqa: T201 - the figure seen
+            figure(f"noticed after {time.monotonic() - frozen_at:.1f} s (wanted: {FROZEN_S})")
         finally:
             client.kill()
             client.communicate()
 
 
+@pytest.mark.fault("faster than real time")
 async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
     sent = 0
 
@@ -102,6 +104,7 @@ async def test_two_servers_share_a_port_only_when_told_to(server_address: str) -
         await second.drain_and_stop()
 
 
+@pytest.mark.fault("message over the limit")
 async def test_a_message_over_every_limit_is_refused_by_the_transport(server_address: str) -> None:
     from tests.support.wire import refusal
 

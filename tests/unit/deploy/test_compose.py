@@ -38,6 +38,7 @@ def test_it_follows_the_compose_specification(file: str) -> None:
     validate({key: value for key, value in content.items() if key != "name"})
 
 
+@pytest.mark.fault("container")
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_every_container_is_confined(name: str) -> None:
     service = EVERY[name]
@@ -132,6 +133,7 @@ def test_the_engine_is_built_in_the_image_that_serves_it() -> None:
     assert re.fullmatch(r"nvcr\.io/nvidia/tritonserver:\d\d\.\d\d-py3", image)
 
 
+@pytest.mark.fault("container")
 @pytest.mark.parametrize("dockerfile", sorted(path.name for path in (ROOT / "deploy").glob("*.Dockerfile")))
 def test_images_copy_what_exists_and_end_as_a_user(dockerfile: str) -> None:
     lines = (ROOT / "deploy" / dockerfile).read_text().splitlines()

@@ -47,6 +47,7 @@ def call(breaker: Breaker, *, ok: bool) -> None:
         breaker.failed()
 
 
+@pytest.mark.fault("Triton slow")
 def test_five_failures_in_a_row_open_it_and_four_do_not(breaker: Breaker) -> None:
     for _ in range(FAILURES - 1):
         call(breaker, ok=False)
@@ -60,6 +61,7 @@ def test_five_failures_in_a_row_open_it_and_four_do_not(breaker: Breaker) -> Non
     assert not breaker.admit()
 
 
+@pytest.mark.fault("Triton slow")
 def test_half_of_ten_seconds_open_it(breaker: Breaker, clock: Clock) -> None:
     for _ in range(LEAST_CALLS // 2):
         call(breaker, ok=True)
@@ -85,6 +87,7 @@ def opened(breaker: Breaker) -> Breaker:
     return breaker
 
 
+@pytest.mark.fault("Triton slow")
 def test_half_open_lets_one_probe_through_whose_success_closes_it(opened: Breaker, clock: Clock) -> None:
     clock.now += OPEN_S
     assert state(opened) is State.HALF_OPEN

@@ -47,6 +47,7 @@ async def test_events_leave_in_order_with_an_envelope() -> None:
     assert times[0] > 0
 
 
+@pytest.mark.fault("slow reader")
 async def test_provisional_and_progress_go_first_and_leave_no_hole() -> None:
     queue = EventQueue("s")
     half = LIMITS.event_queue_bytes // 2
@@ -57,6 +58,7 @@ async def test_provisional_and_progress_go_first_and_leave_no_hole() -> None:
     assert [event.sequence for event in events] == [1, 2]
 
 
+@pytest.mark.fault("slow reader")
 async def test_finals_alone_over_the_bound_end_the_stream_with_a_reason() -> None:
     queue = EventQueue("s")
     half = LIMITS.event_queue_bytes // 2

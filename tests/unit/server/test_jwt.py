@@ -106,12 +106,14 @@ BAD: dict[str, tuple[Callable[[], str], Cause]] = {
 }
 
 
+@pytest.mark.fault("token")
 @pytest.mark.parametrize("name", BAD)
 async def test_what_is_bad_is_refused(authenticator: Authenticator, name: str) -> None:
     make, cause = BAD[name]
     assert await outcome(authenticator, make()) is cause
 
 
+@pytest.mark.fault("token")
 @given(
     st.one_of(
         st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
+import pytest
 
 from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.scorer import ModelFault, ModelInfo, Score, ScorerUnavailable, checked_score
@@ -59,6 +60,7 @@ async def verdict_of(scorer: FailsFirst) -> Verdict:
     return verdict
 
 
+@pytest.mark.fault("Triton slow")
 async def test_the_second_try_gets_what_the_first_left() -> None:
     scorer = FailsFirst(0.1)
     assert (await verdict_of(scorer)).score is not None

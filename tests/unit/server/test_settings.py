@@ -51,6 +51,7 @@ def test_an_empty_variable_is_an_empty_value() -> None:
     assert load(environ={"AFFECTSTREAM_TLS__CERT_FILE": ""}) == Settings()
 
 
+@pytest.mark.fault("settings typo")
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -72,6 +73,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> 
         assert word in str(caught.value)
 
 
+@pytest.mark.fault("settings typo")
 @pytest.mark.parametrize(
     "name", ["AFFECTSTREAM_HANGOVER_MS", "AFFECTSTREAM_ENDPOINTING__HANGOVER", "AFFECTSTREAM_SEVER__ADDRESS"]
 )

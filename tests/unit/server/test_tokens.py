@@ -26,6 +26,7 @@ def cause_of(known: tokens.Tokens, secret: str) -> Cause:
     return refused.value.cause
 
 
+@pytest.mark.fault("token")
 def test_a_secret_is_known_by_its_hash_alone(tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     secret, line = tokens.make("acme", "agent-1", None)
@@ -43,6 +44,7 @@ def test_no_secret_is_made_twice_and_each_has_256_bits() -> None:
     assert all(secret.startswith(tokens.PREFIX) and len(secret) == len(tokens.PREFIX) + 43 for secret in made)
 
 
+@pytest.mark.fault("token")
 def test_it_expires_to_the_second() -> None:
     secret, line = tokens.make("acme", "agent-1", datetime(2030, 1, 1, tzinfo=UTC))
     now = datetime(2030, 1, 1, tzinfo=UTC).timestamp() - 1

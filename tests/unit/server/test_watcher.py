@@ -109,6 +109,7 @@ class Shaky:
         return await self._bus.bounds(subject)
 
 
+@pytest.mark.fault("bus away")
 async def test_a_bus_that_goes_away_and_comes_back_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("affectstream_server.watcher._AWAY_S", 0.01)
     memory = MemoryBus(BusSettings())

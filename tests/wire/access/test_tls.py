@@ -64,12 +64,14 @@ async def ask(target: str, tls: Tls | bool, **more: Any) -> str:
     return OK
 
 
+@pytest.mark.fault("TLS")
 async def test_every_caller_at_a_server_without_tls(pki: Pki) -> None:
     async with running_server() as server:
         answers = {name: await ask(at_localhost(server.address), tls) for name, tls in callers(pki).items()}
     assert answers == {name: OK if name == "plain" else NO_TLS for name in answers}
 
 
+@pytest.mark.fault("TLS")
 async def test_every_caller_at_a_server_with_tls(pki: Pki) -> None:
     async with server_of(pki) as target:
         answers = {name: await ask(target, tls) for name, tls in callers(pki).items()}
@@ -85,6 +87,7 @@ async def test_every_caller_at_a_server_with_tls(pki: Pki) -> None:
     }
 
 
+@pytest.mark.fault("TLS")
 async def test_every_caller_at_a_server_that_asks_for_certificates(pki: Pki) -> None:
     async with server_of(pki, client_ca_file=pki.ca) as target:
         answers = {name: await ask(target, tls) for name, tls in callers(pki).items()}
@@ -100,6 +103,7 @@ async def test_every_caller_at_a_server_that_asks_for_certificates(pki: Pki) -> 
     }
 
 
+@pytest.mark.fault("TLS")
 async def test_a_server_whose_certificate_expired_is_not_trusted(pki: Pki) -> None:
     """Ours refuses to start with one: this is a bare one."""
     old = pki.ours.issue("localhost", expired=True)

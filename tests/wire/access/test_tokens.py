@@ -86,6 +86,7 @@ async def refusal(call: Call, channel: grpc.aio.Channel, metadata: Metadata) -> 
     return None
 
 
+@pytest.mark.fault("token")
 @pytest.mark.parametrize("name", CALLS)
 async def test_every_bad_token_gets_the_same_answer_to_the_byte(issued: Issued, name: str) -> None:
     answers: dict[str, tuple[Any, ...]] = {}
@@ -255,6 +256,7 @@ async def test_refusals_are_logged_with_their_cause_without_the_token_and_not_ea
         assert secret not in caplog.text
 
 
+@pytest.mark.fault("token")
 async def test_a_flood_of_refused_calls_keeps_nobody_out(issued: Issued) -> None:
     async def flood() -> None:
         async with grpc.aio.insecure_channel(server.address) as channel:

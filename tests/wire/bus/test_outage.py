@@ -43,6 +43,7 @@ def spoken(watch: Watch) -> list[pb.SessionEvent]:
     return [event for event in watch.events if event.sequence]
 
 
+@pytest.mark.fault("bus away")
 async def test_audio_goes_on_and_every_event_comes_once_and_in_order(
     shared: Shared, redis: RedisServer
 ) -> None:
@@ -74,6 +75,7 @@ async def test_audio_goes_on_and_every_event_comes_once_and_in_order(
             assert await watched(b.address, of_session(session_id, start=EARLIEST)) == events
 
 
+@pytest.mark.fault("bus away")
 async def test_a_redis_that_hangs_delays_no_stream_and_is_told_to_who_asks(
     shared: Shared, redis: RedisServer
 ) -> None:
@@ -93,6 +95,7 @@ async def test_a_redis_that_hangs_delays_no_stream_and_is_told_to_who_asks(
         assert await watched(server.address, of_session("other", start=EARLIEST)) == events
 
 
+@pytest.mark.fault("bus away")
 async def test_a_server_starts_without_redis_and_publishes_when_it_comes(
     shared: Shared, redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -107,6 +110,7 @@ async def test_a_server_starts_without_redis_and_publishes_when_it_comes(
     assert [record.levelno for record in told] == [logging.WARNING] * 2, "away and back, once each"
 
 
+@pytest.mark.fault("bus away")
 async def test_what_redis_lost_unnoticed_is_written_again(shared: Shared, redis: RedisServer) -> None:
     async with running_server(shared()) as server, calling(server.address, config(session_id="call")) as call:
         await call.send(frames(DATA, 0, 5 * SECOND))

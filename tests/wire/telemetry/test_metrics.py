@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,6 @@ from tests.support.telemetry import until
 from tests.support.wire import audio, config, finals, refusal, running_server, stream_talk, stub
 
 ON = {"telemetry": {"metrics": True, "metrics_address": "127.0.0.1:0"}}
-
-
-@pytest.fixture
-def figure(record_property: Any) -> Any:
-    """Reports a figure that was seen."""
-    return partial(record_property, "figure")
 
 
 async def test_what_is_open_is_counted_while_it_is() -> None:

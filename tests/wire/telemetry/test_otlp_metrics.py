@@ -75,9 +75,7 @@ async def exported_anew(receiving: Receiver) -> dict[str, Metric]:
     return receiving.metrics[-1]
 
 
-async def test_the_receiver_gets_exactly_what_a_scrape_says(
-    receiving: Receiver, record_property: Any
-) -> None:
+async def test_the_receiver_gets_exactly_what_a_scrape_says(receiving: Receiver, figure: Any) -> None:
     async with running_server(settings(receiving.url, traces=receiving.url)) as server:
         assert finals(await stream_talk(server.address, sample_talk()))
         await until(lambda: server.pipeline.streams == 0)
@@ -95,7 +93,7 @@ async def test_the_receiver_gets_exactly_what_a_scrape_says(
     always = {metric.exposed for metric in METRICS} & {sample.name for sample in seen.samples}
     assert always <= set(sent)
     assert {"process_cpu_seconds_total", "affectstream_loop_lag_seconds"} <= set(sent)
-    record_property("figure", f"{len(told)} samples of {len(sent)} metrics are equal")
+    figure(f"{len(told)} samples of {len(sent)} metrics are equal")
 
 
 async def test_kinds_and_texts_are_those_of_the_names(receiving: Receiver) -> None:

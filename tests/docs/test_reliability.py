@@ -1,0 +1,38 @@
+"""docs/reliability.md tells of every fault, and of the tests that there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.fault_page import PAGE, Seen, gathered, kept, rendered
+from tests.support.faults import ROWS, marked
+
+
+def test_no_test_names_a_fault_that_is_none() -> None:
+    assert marked().keys() == ROWS.keys()
+
+
+def test_the_page_is_as_the_tests_are() -> None:
+    assert PAGE.read_text(encoding="utf-8") == rendered(kept()), "make faults PYTEST_FLAGS='-k the_new_test'"
+
+
+def test_a_test_that_was_never_run_is_not_said_to_have_passed() -> None:
+    assert "passed" not in rendered({}).replace("| test | figure seen | passed |", "")
+
+
+def test_figures_of_all_parameters_stand_in_one_line() -> None:
+    reports = [
+        pytest.TestReport(
+            f"tests/x/test_x.py::test_x[{n}]",
+            ("", 0, ""),
+            {},
+            "passed",
+            None,
+            "call",
+            user_properties=[("fault", "slow reader"), ("figure", f"{n} s")],
+        )
+        for n in (1, 2)
+    ]
+    (seen,) = gathered(reports).values()
+    assert (seen.passed, seen.failed, seen.figures) == (2, 0, ["1 s", "2 s"])
+    assert isinstance(seen, Seen)
