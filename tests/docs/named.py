@@ -23,9 +23,9 @@ WORD = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _SOURCES = ("server", "clients", "tools", "bench", "quality", "examples", "protos", "triton_repo", "tests")
 _OTHERS = {
     *("ENHANCE_YOUR_CALM", "GRPC_TRACE", "S16_LE", "--enable-feature"),
-    *("OTEL_EXPORTER_OTLP_HEADERS", "--trace-config", "LOAD_STREAMS"),
+    *("OTEL_EXPORTER_OTLP_HEADERS", "--trace-config", "LOAD_STREAMS", "--full"),
 }
-"""Of HTTP/2, gRPC, arecord, Prometheus, OpenTelemetry, Triton and deploy/demo.compose.yml."""
+"""Of HTTP/2, gRPC, arecord, Prometheus, OpenTelemetry, Triton, deploy/demo.compose.yml and our pytest."""
 _FETCHED = {"node_modules", "build"}
 _SUFFIXES = {".py", ".proto", ".toml", ".pbtxt", ".lua", ".sh", ".js", ".mjs", ".html", ".go", ".cc"}
 
