@@ -97,7 +97,7 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_mo
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py quality/probes.py
-	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations
+	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations bench/vad/pipecat.py bench/vad/livekit.py
 	@$(MODELS)/affectstream-models render --check
 	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
 
@@ -191,7 +191,7 @@ clean: ## Remove what was made here
 	@echo "== making .venv-integrations with Pipecat and LiveKit Agents (about a minute, once)"
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
-	  -e '.[server,pipecat,livekit,agents-test]'
+	  -e '.[server,pipecat,livekit,agents-test]' livekit-plugins-silero
 	@touch $@
 
 # Unpacked, not installed: Debian's package would start it as a service of the machine.

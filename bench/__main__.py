@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,17 +17,22 @@ from affectstream.contract import LIMITS
 from bench import report, talks
 from bench.machine import choose_cores, versions
 from bench.measure import Measurement, MeasurementFailed
+from bench.options import within
 from bench.scenario import Scenario
 from bench.server import ServerFailed
+from bench.vad import rows
+from bench.vad.rows import RowFailed, VadRow
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _DEFAULT: Final = (
-    Scenario(10, 20),
-    Scenario(50, 20),
-    Scenario(50, 20, kind="late"),
+    Scenario(100, 20, kind="listen"),
     Scenario(100, 20),
+    Scenario(100, 100, kind="listen"),
     Scenario(100, 100),
+    Scenario(50, 20, kind="late"),
 )
+_OTHER_FLOORS: Final = (Scenario(100, 20, kind="websocket"),)
+_VAD: Final = tuple(row for row in rows.DEFAULT if row.row in ("ours", "batched"))
 
 _LOG_WIDTH: Final = 110
 
@@ -72,40 +77,48 @@ def parser() -> argparse.ArgumentParser:
     defaults = _DEFAULT[0]
     options.add_argument(
         "--streams",
-        type=_within(int, 1, 5_000),
+        type=within(int, 1, 5_000),
         nargs="+",
         metavar="N",
         help="concurrent streams; several: in turn (default: 10, 50, 100 at 20 ms, 100 at 100 ms)",
     )
     options.add_argument(
         "--frame-ms",
-        type=_within(int, 10, LIMITS.chunk_ms),
+        type=within(int, 10, LIMITS.chunk_ms),
         nargs="+",
         metavar="MS",
         help="audio in a message, with every --streams (default: 20)",
     )
     options.add_argument(
         "--seconds",
-        type=_within(float, 1, 3_600),
+        type=within(float, 1, 3_600),
         default=defaults.seconds,
         metavar="S",
         help="length of the measured window of a run (default: %(default)s)",
     )
     options.add_argument(
         "--warmup",
-        type=_within(float, 0, 600),
+        type=within(float, 0, 600),
         default=defaults.warmup_s,
         metavar="S",
         help="from the last stream's start to the window (default: %(default)s)",
     )
     options.add_argument(
         "--runs",
-        type=_within(int, 1, 100),
+        type=within(int, 1, 100),
         default=3,
         metavar="N",
         help="runs of each scenario, in alternation (default: %(default)s)",
     )
-    options.add_argument("--no-floor", action="store_true", help="leave the bare gRPC server out")
+    options.add_argument(
+        "--kind",
+        nargs="+",
+        choices=("service", "late", "listen"),
+        default=("service",),
+        metavar="KIND",
+        help="with --streams or --frame-ms: service, late (scored after the endpoint), listen (not scored)",
+    )
+    options.add_argument("--no-floor", action="store_true", help="leave out what the figures are compared to")
     options.add_argument(
         "--audio",
         type=Path,
@@ -124,30 +137,24 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def _within(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
-    def convert(text: str) -> float:
-        value = kind(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"got {text}, expected {least} to {most}")
-        return value
-
-    convert.__name__ = kind.__name__
-    return convert
-
-
-def scenarios(args: argparse.Namespace) -> list[Scenario]:
-    """What the options ask for, each service scenario followed by its floor."""
+def steps(args: argparse.Namespace) -> list[Scenario | VadRow]:
+    """What the options ask for, each scenario followed by its floor; the rows of VAD alone come last."""
     chosen: Sequence[Scenario] = _DEFAULT
+    others: Sequence[Scenario | VadRow] = () if args.no_floor else (*_OTHER_FLOORS, *_VAD)
     if args.streams or args.frame_ms:
         chosen = [
-            Scenario(streams, frame_ms)
+            Scenario(streams, frame_ms, kind=kind)
             for streams in args.streams or [100]
             for frame_ms in args.frame_ms or [20]
+            for kind in args.kind
         ]
+        batched = () if args.no_floor else (VadRow("batched", streams) for streams in args.streams or [100])
+        others = tuple(batched)
     timed = [replace(one, seconds=args.seconds, warmup_s=args.warmup) for one in dict.fromkeys(chosen)]
     floors = () if args.no_floor else tuple(replace(one, kind="floor") for one in timed)
     pairs = (pair for pair in zip(timed, floors or timed, strict=True))
-    return list(dict.fromkeys(one for pair in pairs for one in pair))
+    more = (replace(one, seconds=args.seconds, warmup_s=args.warmup) for one in others)
+    return list(dict.fromkeys([*(one for pair in pairs for one in pair), *more]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,9 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source = talks.find(args.audio)
         console.print(f"speech: {source.description}\ncores: {cores}")
         result = report.Report(command, source.description, str(cores), versions())
-        measurement = Measurement(scenarios(args), args.runs, source.paths, cores)
+        measurement = Measurement(steps(args), args.runs, source.paths, cores)
         asyncio.run(measurement.fill(result, console))
-    except (talks.NoTalks, ServerFailed, MeasurementFailed) as error:
+    except (talks.NoTalks, ServerFailed, RowFailed, MeasurementFailed) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 2
     except KeyboardInterrupt:

@@ -11,24 +11,24 @@ import time
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
 import psutil
 
 from affectstream.v1 import affect_pb2 as pb
 from bench.account import Account, Heard
+from bench.channel import Channel, connect
 from bench.histogram import Histogram
 from bench.job import Job, Line, Run
 from bench.machine import Gauge, Reading
 from bench.pace import Probe, pace, until
-from bench.scenario import Schedule
-from bench.stream import METHOD, Stream, metadata
-from bench.talks import CONFIG, END_OF_AUDIO, NoTalks, Talks, read
+from bench.scenario import FLOORS, Schedule
+from bench.stream import Stream, metadata
+from bench.talks import CONFIG, END_OF_AUDIO, NOT_SCORED, NoTalks, Talks, read
 
 _STREAMS_A_CONNECTION: Final = 10
 """As a voice agent's worker would: several calls on each connection."""
-_CHANNEL: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 _CONNECT_S: Final = 10.0
 _PRIME_S: Final = 15.0
 _IDLE_PROBES: Final = 20
@@ -52,22 +52,22 @@ class Driver:
     async def run(self) -> Run:
         """Drive the scenario once."""
         connections = -(-self._scenario.streams // _STREAMS_A_CONNECTION)
-        channels = [
-            grpc.aio.insecure_channel(self._job.address, options=_CHANNEL) for _ in range(connections)
-        ]
+        channels = [connect(self._scenario.kind, self._job.address) for _ in range(connections)]
         try:
             async with asyncio.timeout(_CONNECT_S):
-                await asyncio.gather(*(channel.channel_ready() for channel in channels))
+                await asyncio.gather(*(channel.ready() for channel in channels))
             await self._prime(channels[0])
             return await self._measure(channels)
         finally:
             await asyncio.gather(*(channel.close() for channel in channels))
 
-    async def _prime(self, channel: grpc.aio.Channel) -> None:
+    async def _prime(self, channel: Channel) -> None:
         """One stream as fast as it goes, so that what is made once is there before memory is read."""
         talk, _ = self._talks.of_stream(0)
-        call: Any = channel.stream_stream(METHOD)(metadata=metadata(self._job.token))
+        call = channel.open(metadata(self._job.token))
         await call.write(CONFIG)
+        if self._scenario.kind == "listen":
+            await call.write(NOT_SCORED)
         for request in talk[: round(_PRIME_S * 1_000 / self._scenario.frame_ms)]:
             await call.write(request)
         await call.write(END_OF_AUDIO)
@@ -75,7 +75,7 @@ class Driver:
         async for _ in call:
             pass
 
-    async def _measure(self, channels: list[grpc.aio.Channel]) -> Run:
+    async def _measure(self, channels: list[Channel]) -> Run:
         probe = Probe(channels[0])
         idle_probes = await probe.idle(_IDLE_PROBES, _IDLE_PROBE_S)
         idle = self._gauge.read()
@@ -149,7 +149,7 @@ class Driver:
         for stream in streams:
             if stream.failure:
                 account.faults.append(f"stream {stream.number}: {stream.failure}")
-            if self._scenario.kind != "floor":
+            if self._scenario.kind not in FLOORS:
                 heard = [
                     Heard(received_ns + wall_ns, pb.StreamAffectResponse.FromString(data).event)
                     for received_ns, data in stream.received

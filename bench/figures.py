@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from bench.account import LAGS
 from bench.histogram import Histogram
 from bench.job import Run
-from bench.scenario import Scenario
+from bench.scenario import FLOORS, Scenario
 
 
 class Spread(TypedDict):
@@ -47,15 +47,28 @@ def times(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     return figures
 
 
-def figures(scenario: Scenario, runs: Sequence[Run], floor: Sequence[Run] = ()) -> dict[str, Any]:
+def costs(runs: Sequence[Run]) -> list[float]:
+    """The server's CPU-seconds for an hour of audio, of each run."""
+    return [an_hour(run["server_cpu_s"], run["audio_s"]) for run in runs]
+
+
+def ratios(own: Sequence[float], least: Sequence[float]) -> Spread | None:
+    """Each of ``own`` in units of ``least`` of the same round; None where there are none."""
+    found = [one / other for one, other in zip(own, least, strict=False) if other]
+    return spread(found) if found else None
+
+
+def figures(
+    scenario: Scenario, runs: Sequence[Run], floor: Sequence[float] = (), least_vad: Sequence[float] = ()
+) -> dict[str, Any]:
     """Everything `bench/results/latest.json` says of one scenario.
 
-    ``floor`` holds the floor's runs of the same streams and frames, in the same rounds; without them
-    ``floor_ratio`` is None.
+    ``floor`` is what the bare gRPC server cost for the same streams and frames, and ``least_vad`` what the
+    batched loop of `bench.vad` cost for as many, in the same rounds: without them ``floor_ratio`` and
+    ``always_on_ratio``, to the sum of both, are None.
     """
-    cpu = [an_hour(run["server_cpu_s"], run["audio_s"]) for run in runs]
-    floor_cpu = [an_hour(run["server_cpu_s"], run["audio_s"]) for run in floor]
-    ratios = [own / bare for own, bare in zip(cpu, floor_cpu, strict=False) if bare]
+    cpu = costs(runs)
+    both = [one + other for one, other in zip(floor, least_vad, strict=False)]
     found: dict[str, Any] = {
         "name": scenario.name,
         "kind": scenario.kind,
@@ -82,9 +95,10 @@ def figures(scenario: Scenario, runs: Sequence[Run], floor: Sequence[Run] = ()) 
             f"run {number}, {fault}" for number, run in enumerate(runs, start=1) for fault in run["faults"]
         ],
     }
-    if scenario.kind != "floor":
+    if scenario.kind not in FLOORS:
         found |= _of_service(runs)
-        found["floor_ratio"] = spread(ratios) if ratios else None
+        found["floor_ratio"] = ratios(cpu, floor)
+        found["always_on_ratio"] = ratios(cpu, both)
     return found
 
 
@@ -113,4 +127,4 @@ def _of_service(runs: Sequence[Run]) -> dict[str, Any]:
 
 def passed(found: dict[str, Any]) -> bool:
     """No fault, and every utterance, of which there was at least one, has its one final."""
-    return not found["faults"] and (found["kind"] == "floor" or found["finals"]["share"] == 1.0)
+    return not found["faults"] and (found["kind"] in FLOORS or found["finals"]["share"] == 1.0)

@@ -23,7 +23,8 @@ from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.writing import Call as StreamCall
 from affectstream.writing import WriteFailed, close, write
-from bench.stream import METHOD, metadata
+from bench.channel import METHOD
+from bench.stream import metadata
 from bench.talks import CONFIG, END_OF_AUDIO, read
 
 _ANALYZE: Final = "/affectstream.v1.AffectService/AnalyzeUtterance"

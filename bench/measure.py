@@ -17,8 +17,10 @@ from bench.figures import an_hour
 from bench.job import Job, Run
 from bench.machine import Cores, on_core
 from bench.report import Report
-from bench.scenario import Scenario
+from bench.scenario import FLOORS, Scenario
 from bench.server import Server
+from bench.vad import rows
+from bench.vad.rows import VadRow
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LONGEST_LINE_BYTES: Final = 1 << 24
@@ -30,28 +32,34 @@ class MeasurementFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """``rounds`` rounds over all scenarios, with the speech of some files."""
+    """``rounds`` rounds over all steps, with the speech of some files."""
 
-    scenarios: Sequence[Scenario]
+    steps: Sequence[Scenario | VadRow]
     rounds: int
     talks: Sequence[Path]
     cores: Cores
 
     async def fill(self, report: Report, console: Console) -> None:
-        """Run everything and tell of it. Raises `ServerFailed` and `MeasurementFailed`."""
-        total = self.rounds * len(self.scenarios)
+        """Run everything and tell of it. Raises `ServerFailed`, `RowFailed` and `MeasurementFailed`."""
+        total = self.rounds * len(self.steps)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=total)
-            for number, scenario in enumerate(self.rounds * tuple(self.scenarios)):
+            for number, step in enumerate(self.rounds * tuple(self.steps)):
 
                 def advance(share: float, done: int = number) -> None:
                     bar.update(task, completed=done + share)
 
-                bar.update(task, description=scenario.name)
-                run = await self._run(scenario, advance)
-                report.add(scenario, run)
-                console.print(f"run {number + 1} of {total}  {_in_short(scenario, run)}")
+                bar.update(task, description=step.name)
+                if isinstance(step, VadRow):
+                    result = await rows.run(step, self.talks, self.cores.server)
+                    report.add_row(step, result)
+                    told = f"{step.name}: {rows.in_short(result)}"
+                else:
+                    run = await self._run(step, advance)
+                    report.add(step, run)
+                    told = _in_short(step, run)
+                console.print(f"run {number + 1} of {total}  {told}")
 
     async def _run(self, scenario: Scenario, progress: Callable[[float], None]) -> Run:
         async with Server(scenario.kind, self.cores.server) as server:
@@ -94,5 +102,5 @@ async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -
 
 def _in_short(scenario: Scenario, run: Run) -> str:
     cpu = an_hour(run["server_cpu_s"], run["audio_s"])
-    finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind != "floor" else ""
+    finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind not in FLOORS else ""
     return f"{scenario.name}: {cpu:.1f} CPU-s an audio hour{finals}"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
+from bench.channel import METHOD
 from bench.overhead_talks import window
-from bench.stream import METHOD
 from bench.talks import CONFIG, END_OF_AUDIO
 
 _FRAME_SAMPLES: Final = 1_600

@@ -5,16 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
+from bench.channel import Channel
 from bench.histogram import Histogram
 from bench.scenario import Schedule
 from bench.stream import Stream
-
-_PROBE_TIMEOUT_S: Final = 30.0
 
 
 async def until(when_ns: int) -> None:
@@ -52,8 +47,8 @@ class Probe:
     Its time holds the driver's own timer and two trips through gRPC too; `idle` gives those alone.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub: Any = health_pb2_grpc.HealthStub(channel)
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
 
     async def idle(self, count: int, interval_s: float) -> Histogram:
         """Ask ``count`` times from now on."""
@@ -65,6 +60,6 @@ class Probe:
         times = Histogram()
         for due_ns in range(start_ns, end_ns, round(interval_s * 1e9)):
             await until(due_ns)
-            await self._stub.Check(health_pb2.HealthCheckRequest(), timeout=_PROBE_TIMEOUT_S)
+            await self._channel.check()
             times.record_ns(time.monotonic_ns() - due_ns)
         return times

@@ -13,9 +13,12 @@ from typing import Any, Final
 from rich.table import Table
 
 from bench.account import LAGS
-from bench.figures import figures, passed
+from bench.figures import costs, figures, passed
 from bench.job import Run
-from bench.scenario import Scenario
+from bench.scenario import FLOORS, Scenario
+from bench.vad import figures as vad
+from bench.vad.row import Result
+from bench.vad.rows import VadRow
 
 SCHEMA: Final = 1
 """Grows when a key of the document changes its meaning or goes."""
@@ -31,21 +34,29 @@ Figures = dict[str, Any]
 
 @dataclass
 class Report:
-    """Collects runs, scenario by scenario."""
+    """Collects runs, scenario by scenario and row by row."""
 
     command: str
     speech: str
     pinning: str
     versions: dict[str, str]
     runs: dict[Scenario, list[Run]] = field(default_factory=dict)
+    rows: dict[VadRow, list[Result | None]] = field(default_factory=dict)
 
     def add(self, scenario: Scenario, run: Run) -> None:
         """One more run of a scenario."""
         self.runs.setdefault(scenario, []).append(run)
 
+    def add_row(self, row: VadRow, result: Result | None) -> None:
+        """One more run of a row; None: it is not installed."""
+        self.rows.setdefault(row, []).append(result)
+
     def document(self) -> Figures:
         """What is written to latest.json."""
-        found = [figures(scenario, runs, self._floor_of(scenario)) for scenario, runs in self.runs.items()]
+        found = [
+            figures(scenario, runs, self._floor_of(scenario), self._least_vad_of(scenario))
+            for scenario, runs in self.runs.items()
+        ]
         return {
             "schema": SCHEMA,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,13 +66,20 @@ class Report:
             "speech": self.speech,
             "passed": all(passed(one) for one in found),
             "configurations": found,
+            "vad": vad.figures(self.rows),
         }
 
-    def _floor_of(self, scenario: Scenario) -> Sequence[Run]:
+    def _floor_of(self, scenario: Scenario) -> Sequence[float]:
         for other, runs in self.runs.items():
             same = (other.streams, other.frame_ms) == (scenario.streams, scenario.frame_ms)
-            if same and other.kind == "floor" and scenario.kind != "floor":
-                return runs
+            if same and other.kind == "floor" and scenario.kind not in FLOORS:
+                return costs(runs)
+        return ()
+
+    def _least_vad_of(self, scenario: Scenario) -> Sequence[float]:
+        for row, results in self.rows.items():
+            if (row.row, row.streams) == (vad.LEAST, scenario.streams):
+                return vad.costs(results)
         return ()
 
 
@@ -73,9 +91,11 @@ def write(document: Figures, path: Path) -> None:
     os.replace(partial, path)
 
 
-def tables(document: Figures) -> tuple[Table, Table]:
-    """What it costs, one row a scenario; and how long it takes, one row a figure of each scenario."""
-    cost = Table("", "CPU-s an audio hour", "x floor", "KiB a stream", "finals", "scored ahead", "other work")
+def tables(document: Figures) -> Sequence[Table]:
+    """What it costs, one row a scenario; how long it takes, one row a figure of each scenario; VAD alone."""
+    cost = Table(
+        "", "CPU-s an audio hour", "x floor", "x both", "KiB a stream", "finals", "scored ahead", "other work"
+    )
     times = Table("ms", "count", "p50", "p95", "p99", "p99.9", "max")
     for shown in (cost, times):
         for column in shown.columns[1:]:
@@ -85,6 +105,7 @@ def tables(document: Figures) -> tuple[Table, Table]:
             one["name"],
             _spread(one["cpu_s_per_audio_hour"], 1),
             _median(one.get("floor_ratio"), 2),
+            _median(one.get("always_on_ratio"), 2) if one["kind"] == "listen" else "-",
             _median(one["rss_kib_per_stream"], 0) if one["streams"] >= _MEMORY_STREAMS else "-",
             _finals(one),
             _ahead(one),
@@ -97,11 +118,12 @@ def tables(document: Figures) -> tuple[Table, Table]:
                 columns = (figure[key] for key in ("p50", "p95", "p99", "p99.9", "max"))
                 times.add_row(label, str(figure["count"]), *map(_ms, columns))
     cost.caption = (
-        "median (least-most of the runs); scored ahead: finals whose score was begun before the endpoint; "
-        "share of all scores that speech made void; other work: what else the machine did meanwhile"
+        "median (least-most of the runs); x both: of bare gRPC and the batched VAD loop; scored ahead: "
+        "finals whose score was begun before the endpoint; share of all scores that speech made void; other work: "
+        "what else the machine did meanwhile"
     )
     times.caption = "all streams and runs merged"
-    return cost, times
+    return (cost, times, vad.table(document["vad"])) if document["vad"] else (cost, times)
 
 
 def warnings(document: Figures) -> list[str]:

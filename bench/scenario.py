@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from affectstream.contract import SAMPLE_RATE_HZ
 
-Kind = Literal["service", "late", "floor"]
-"""The whole service; the same, but scoring begins at the endpoint and not before; or a bare grpc.aio server
-that reads the same frames and drops them."""
+Kind = Literal["service", "late", "listen", "floor", "websocket"]
+"""The whole service; the same, but scoring begins at the endpoint and not before; the same without scoring
+(receive, decode, detect, segment, events); a bare grpc.aio server that reads the same frames and drops them;
+a bare WebSocket server that does."""
+
+FLOORS: Final = frozenset({"floor", "websocket"})
+"""Kinds that answer nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,16 @@ _STOP_S: Final = 20.0
 _MODULES: Final[dict[Kind, str]] = {
     "service": "affectstream_server",
     "late": "affectstream_server",
+    "listen": "affectstream_server",
     "floor": "bench.floor",
+    "websocket": "bench.floor_websocket",
 }
 _SETTINGS: Final[dict[Kind, dict[str, str]]] = {
     "service": {},
     "late": {"AFFECTSTREAM_SCORING__SPECULATE": "false"},
+    "listen": {"AFFECTSTREAM_SCORING__CANARY_S": "300"},
     "floor": {},
+    "websocket": {},
 }
 
 

@@ -8,12 +8,9 @@ from array import array
 
 import grpc
 
+from bench.channel import Call, Channel, Metadata
 from bench.scenario import Schedule
-from bench.talks import CONFIG, END_OF_AUDIO
-
-METHOD = "/affectstream.v1.AffectService/StreamAffect"
-
-Metadata = tuple[tuple[str, str], ...]
+from bench.talks import CONFIG, END_OF_AUDIO, NOT_SCORED
 
 
 def metadata(token: str) -> Metadata:
@@ -30,7 +27,7 @@ class Stream:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        channel: Channel,
         number: int,
         schedule: Schedule,
         talk: list[bytes],
@@ -73,8 +70,7 @@ class Stream:
                 self.failure = f"not over {timeout_s:.0f} s after the end of its audio"
 
     async def _run(self) -> None:
-        method: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = self._channel.stream_stream(METHOD)
-        call = method(metadata=self._metadata)
+        call = self._channel.open(self._metadata)
         reader = asyncio.get_running_loop().create_task(self._read(call))
         try:
             await self._write(call)
@@ -86,8 +82,10 @@ class Stream:
             raise
         await reader
 
-    async def _write(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+    async def _write(self, call: Call) -> None:
         await call.write(CONFIG)
+        if self._schedule.scenario.kind == "listen":
+            await call.write(NOT_SCORED)
         talk, frames = self._talk, self._schedule.scenario.frames
         start_ns, end_ns = self._schedule.window_ns
         free_ns = 0
@@ -104,7 +102,7 @@ class Stream:
         await call.write(END_OF_AUDIO)
         await call.done_writing()
 
-    async def _read(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+    async def _read(self, call: Call) -> None:
         try:
             async for response in call:
                 self.received.append((time.monotonic_ns(), response))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 from affectstream.contract import SAMPLE_RATE_HZ
 from affectstream.v1 import affect_pb2 as pb
@@ -33,6 +34,11 @@ END_OF_AUDIO: Final = pb.StreamAffectRequest(
     control=pb.Control(end_of_audio=pb.EndOfAudio())
 ).SerializeToString()
 """The last request of every stream."""
+
+NOT_SCORED: Final = pb.StreamAffectRequest(
+    control=pb.Control(consent_withdrawn=pb.ConsentWithdrawn())
+).SerializeToString()
+"""After this request, utterances are found and declared as before, and no model is asked."""
 
 
 class NoTalks(Exception):
@@ -75,14 +81,7 @@ def read(path: Path, frame_samples: int) -> list[bytes]:
 
     Raises `NoTalks` for a file that cannot be read or is shorter than one frame.
     """
-    try:
-        audio, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise NoTalks(f"{path}: cannot be read: {error}") from None
-    samples = np.ascontiguousarray(audio[:, 0])
-    if rate_hz != SAMPLE_RATE_HZ:
-        samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
-    data = samples.astype("<i2").tobytes()
+    data = samples_of(path).astype("<i2").tobytes()
     frame_bytes = 2 * frame_samples
     whole = len(data) // frame_bytes * frame_bytes
     if not whole:
@@ -95,14 +94,29 @@ def read(path: Path, frame_samples: int) -> list[bytes]:
     ]
 
 
+def samples_of(path: Path) -> NDArray[np.int16]:
+    """The first channel of a file, int16 at 16 kHz. Raises `NoTalks`."""
+    try:
+        audio, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise NoTalks(f"{path}: cannot be read: {error}") from None
+    samples: NDArray[np.int16] = np.ascontiguousarray(audio[:, 0])
+    if rate_hz != SAMPLE_RATE_HZ:
+        samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
+    return samples
+
+
+Talk = TypeVar("Talk", bound=Sized)
+
+
 @dataclass(frozen=True, slots=True)
-class Talks:
-    """Talks as requests, each looped without end from a place that differs from stream to stream."""
+class Talks(Generic[Talk]):
+    """Talks as requests or samples, each looped from a place that differs from stream to stream."""
 
-    requests: tuple[list[bytes], ...]
+    requests: tuple[Talk, ...]
 
-    def of_stream(self, stream: int) -> tuple[list[bytes], int]:
-        """The requests of a stream's talk and the index of its first one."""
+    def of_stream(self, stream: int) -> tuple[Talk, int]:
+        """A stream's talk and the index of what it begins with."""
         talk = self.requests[stream % len(self.requests)]
         return talk, int(stream * _GOLDEN % 1.0 * len(talk))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.__main__ import main, parser, scenarios
+from bench.__main__ import main, parser, steps
 from bench.account import LAGS
 from bench.driver import PROBE_S
 from bench.histogram import Histogram
@@ -23,6 +23,7 @@ from bench.machine import Gauge, on_core, versions
 from bench.measure import drive
 from bench.scenario import Scenario
 from bench.server import Server, ServerFailed
+from bench.talks import find
 
 LIVENESS_MS = 5_000
 """No answer is later than this on a machine that works at all, however busy."""
@@ -42,7 +43,7 @@ OF_EVERY_CONFIGURATION = {
     ),
     *("others_cpu_share", "load_1min", "clock_drift_ms", "faults"),
 }
-OF_THE_SERVICE = {*LAGS, "speculation", "model_s_per_audio_hour", "finals", "floor_ratio"}
+OF_THE_SERVICE = {*LAGS, "speculation", "model_s_per_audio_hour", "finals", "floor_ratio", "always_on_ratio"}
 VERSIONS = {
     *("python", "affectstream", "grpcio", "protobuf", "numpy", "onnxruntime"),
     *("commit", "cpu", "cores", "kernel"),
@@ -69,6 +70,9 @@ def test_two_streams_for_a_few_seconds(tmp_path: Path) -> None:
     assert document["versions"].keys() == VERSIONS
     assert {"date", "command", "pinning", "speech"} <= document.keys()
     service, floor = document["configurations"]
+    (batched,) = document["vad"]
+    assert (batched["row"], batched["streams"]) == ("batched", 2)
+    assert batched["cpu_s_per_audio_hour"]["median"] > 0
     assert service.keys() == OF_EVERY_CONFIGURATION | OF_THE_SERVICE
     assert floor.keys() == OF_EVERY_CONFIGURATION
     assert service["finals"]["share"] == 1.0
@@ -110,16 +114,18 @@ def test_options_out_of_range_are_refused_by_name(
     assert options[0] in capsys.readouterr().err
 
 
-def test_scenarios_are_every_pair_each_with_its_floor() -> None:
+def test_steps_are_every_pair_each_with_its_floor() -> None:
     def names(*options: str) -> list[str]:
-        return [one.name for one in scenarios(parser().parse_args(options))]
+        return [one.name for one in steps(parser().parse_args(options))]
 
     assert names() == [
-        *("service 10 × 20 ms", "floor 10 × 20 ms"),
-        *("service 50 × 20 ms", "floor 50 × 20 ms"),
-        "late 50 × 20 ms",
-        *("service 100 × 20 ms", "floor 100 × 20 ms"),
-        *("service 100 × 100 ms", "floor 100 × 100 ms"),
+        *("listen 100 × 20 ms", "floor 100 × 20 ms", "service 100 × 20 ms"),
+        *("listen 100 × 100 ms", "floor 100 × 100 ms", "service 100 × 100 ms"),
+        *("late 50 × 20 ms", "floor 50 × 20 ms", "websocket 100 × 20 ms"),
+        *("vad ours 100", "vad batched 100", "vad ours 20", "vad batched 20"),
+    ]
+    assert names("--streams", "5", "--kind", "listen", "late") == [
+        *("listen 5 × 20 ms", "floor 5 × 20 ms", "late 5 × 20 ms", "vad batched 5")
     ]
     assert names("--streams", "5", "6", "--frame-ms", "20", "40", "--no-floor") == [
         *("service 5 × 20 ms", "service 5 × 40 ms", "service 6 × 20 ms", "service 6 × 40 ms")
@@ -174,6 +180,27 @@ async def test_a_server_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ServerFailed, match=r"ended before it was ready\n.*/no/such/file\.yaml"):
         async with Server("service", None):
             pass
+
+
+async def test_a_bare_websocket_server_takes_every_frame() -> None:
+    scenario = Scenario(streams=3, seconds=1.0, warmup_s=0.0, kind="websocket")
+    async with Server("websocket", None) as server:
+        talks = (str(find(environ={}).paths[0]),)
+        run = await drive(Job(scenario, server.address, server.pid, talks), None, lambda _: None)
+    assert run["faults"] == []
+    assert run["audio_s"] == pytest.approx(3.0)
+    assert len(Histogram.decode(run["histograms"]["loop_probe_ms"])) == 4
+
+
+async def test_listening_declares_every_utterance_and_scores_none() -> None:
+    scenario = Scenario(streams=2, frame_ms=100, seconds=4.0, kind="listen")
+    async with Server("listen", None) as server:
+        talks = (str(find(environ={}).paths[0]),)
+        run = await drive(Job(scenario, server.address, server.pid, talks), None, lambda _: None)
+    assert run["faults"] == []
+    assert run["delivered"] == run["declared"] >= 2
+    assert run["statuses"] == {"CONSENT_WITHHELD": run["delivered"]}
+    assert run["compute_s"] == 0.0
 
 
 async def test_a_stalled_server_shows_in_full(tmp_path: Path) -> None:

@@ -40,9 +40,11 @@ def test_cost_and_memory_of_three_runs() -> None:
 
 def test_the_ratio_is_taken_within_each_round() -> None:
     runs = [made_run(cpu_s=2.0), made_run(cpu_s=6.0), made_run(cpu_s=2.0)]
-    floor = [made_run(cpu_s=1.0), made_run(cpu_s=2.0), made_run(cpu_s=0.5)]
+    floor = [10.0, 20.0, 5.0]
     assert figures(SERVICE, runs, floor)["floor_ratio"]["runs"] == [2.0, 3.0, 4.0]
     assert figures(SERVICE, runs, floor)["floor_ratio"]["median"] == 3.0
+    assert figures(SERVICE, runs, floor)["always_on_ratio"] is None
+    assert figures(SERVICE, runs, floor, [10.0, 4.0, 5.0])["always_on_ratio"]["runs"] == [1.0, 2.5, 2.0]
 
 
 def test_percentiles_are_of_all_runs_together() -> None:
