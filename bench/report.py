@@ -119,8 +119,8 @@ def tables(document: Figures) -> Sequence[Table]:
                 times.add_row(label, str(figure["count"]), *map(_ms, columns))
     cost.caption = (
         "median (least-most of the runs); x both: of bare gRPC and the batched VAD loop; scored ahead: "
-        "finals whose score was begun before the endpoint; share of all scores that speech made void; other work: "
-        "what else the machine did meanwhile"
+        "finals whose score was begun before the endpoint; share of all scores that speech made void; "
+        "other work: what else the machine did meanwhile"
     )
     times.caption = "all streams and runs merged"
     return (cost, times, vad.table(document["vad"])) if document["vad"] else (cost, times)
