@@ -28,7 +28,7 @@ async def test_the_server_gone_and_back() -> None:
         assert address not in str(error)
         process, _ = await asyncio.to_thread(start_process, "--address", address)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await ended(bridge.address, {"config": CONFIG}, END) != ({}, 1000):
                     await asyncio.sleep(0.1)
         finally:
@@ -99,7 +99,7 @@ async def test_sigterm_drains() -> None:
             process.send_signal(signal.SIGTERM)
             await socket.event("sessionClosing")
             assert await socket.to_the_end() == 4503
-        _, err = await asyncio.wait_for(process.communicate(), 10)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0
         assert "Traceback" not in err.decode()
 
@@ -167,7 +167,7 @@ async def test_connections_and_their_first_words_are_bounded(both: Both) -> None
         assert b"503" in await silent[2][0].readline()
         for reader, writer in silent[:2]:
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                await asyncio.wait_for(reader.readexactly(1), 5)
+                await asyncio.wait_for(reader.readexactly(1), 10)
             writer.close()
         silent[2][1].close()
         assert await ended(bridge.address, {"config": CONFIG}, END) == ({}, 1000)
@@ -184,7 +184,7 @@ async def test_what_is_no_request_is_not_repeated(
     host, _, port = both.bridge.address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"{request_text}\r\n\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     assert answer.startswith(b"HTTP/1.0 400")
     assert answer.endswith(b"\r\n\r\nthe request cannot be read")

@@ -74,7 +74,7 @@ async def read_until(process: asyncio.subprocess.Process, *marks: str) -> list[s
     lines: list[str] = []
     assert process.stdout is not None
     for mark in marks:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not lines or mark not in lines[-1]:
                 line = await process.stdout.readline()
                 assert line, f"no {mark} came"

@@ -121,6 +121,6 @@ async def test_a_session_that_is_gone_is_not_tried_again(talk: Path) -> None:
         lines = await read_until(process, "speechStarted")
         proxy.retarget(second.address)
         proxy.cut()
-        done = await asyncio.wait_for(finish_after(process, lines), 20)
+        done = await asyncio.wait_for(finish_after(process, lines), 30)
     assert done.status == 1
     assert "reason: SESSION_NOT_FOUND" in done.err.splitlines()[-1]

@@ -21,7 +21,7 @@ async def test_a_short_run_writes_its_figures(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *command), cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
     )
-    table, _ = await asyncio.wait_for(process.communicate(), 50)
+    table, _ = await asyncio.wait_for(process.communicate(), 110)
     assert process.returncode == 0
     assert "service above direct" in table.decode()
     (load,) = json.loads(output.read_text())["loads"]

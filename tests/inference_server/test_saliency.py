@@ -54,6 +54,6 @@ async def test_a_model_that_answers_late_costs_the_spans_and_not_the_score(
         told("well")
         scorer = scorer_of(server)
         assert scorer.breaker.value == "closed", "nobody's score failed"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while scorer.pending:  # what was asked for in vain is given up, its places with it
                 await asyncio.sleep(0.01)

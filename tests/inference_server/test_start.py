@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge.server import LIVENESS
 from tests.inference_server.conftest import Bench
 from tests.support.triton import Repository, clip, one_final_each, scorer_of, seen, serving
+from tests.support.waiting import waiting
 from tests.support.wire import audio, config, error_info, refusal, stream_talk, stub
 from tools.triton.server import REPOSITORY, ROOT, Triton
 
@@ -37,9 +37,9 @@ async def test_absent_at_start_then_there(own_triton: Triton, figure: Callable[[
     async with serving(own_triton.address, ready=False) as server:
         slowest = 0.0
         for _ in range(5):
-            asked = time.perf_counter()
-            error = await refusal(server.address, [config(), audio(bytes(640))])
-            slowest = max(slowest, time.perf_counter() - asked)
+            async with waiting() as waited:
+                error = await refusal(server.address, [config(), audio(bytes(640))])
+                slowest = max(slowest, waited.seconds)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert error_info(error).reason == "MODEL_NOT_READY"
             assert own_triton.address not in str(error.details())

@@ -138,7 +138,7 @@ class Conversation:
 
     async def replies(self, count: int) -> list[str]:
         """The replies that the user got, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(said := [text for role, text in self.added if role == "assistant"]) < count:
                 self.news.clear()
                 await self.news.wait()

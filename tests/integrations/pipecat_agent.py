@@ -169,7 +169,7 @@ class Llm(LLMService):
 
     async def wait_asked(self, count: int) -> list[dict[str, Any]]:
         """The context of the request with this number, from 1."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while len(self.asked) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -224,7 +224,7 @@ class Agent:
 
     async def until_history_has(self, role: str, content: str) -> None:
         """Wait until the agent's own history holds this message."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while {"role": role, "content": content} not in self.context.messages:
                 await asyncio.sleep(0.01)
 
@@ -249,12 +249,12 @@ async def agent(
     await runner.add_workers(built.worker)
     running = asyncio.create_task(runner.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await started.wait()
         yield built
     finally:
         await built.worker.queue_frame(EndFrame())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await running
 
 

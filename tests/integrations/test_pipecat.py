@@ -124,7 +124,7 @@ async def test_a_server_that_died_is_found_again() -> None:
             await running.caller.say(turn(EVEN))
             assert notes(await running.llm.wait_asked(2)) == []
             async with server_process(first.address):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     while affect.hearing is None or not affect.hearing.connected:
                         await running.caller.say(turn((0.0, 0.1)))
                 await running.caller.say(turn(EVEN))
@@ -156,7 +156,7 @@ async def test_an_interruption_ends_the_wait_and_leaves_the_context_whole() -> N
         await running.caller.say(turn((0.0, 0.2)))
         process.freeze()
         await running.caller.say(turn(UPSET))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not running.watch.came:
                 await asyncio.sleep(0.01)
         await running.caller.say(turn(EVEN), speed=8.0)

@@ -65,7 +65,7 @@ class Socket:
 
     async def until(self, seen: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Read until a message of which ``seen`` says so; fails when the WebSocket closes before."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (message := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 self.messages.append(json.loads(message.data))
                 if seen(self.messages[-1]):
@@ -80,7 +80,7 @@ class Socket:
 
     async def to_the_end(self) -> int | None:
         """Read everything. Returns the close code."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (message := await self.socket.receive()).type is aiohttp.WSMsgType.TEXT:
                 self.messages.append(json.loads(message.data))
         return self.socket.close_code

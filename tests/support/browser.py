@@ -26,7 +26,7 @@ FLAGS: Final = (
     "--disable-sync",
     "--mute-audio",
 )
-PATIENCE_MS: Final = 20_000
+PATIENCE_MS: Final = 60_000
 """What a busy machine may take."""
 
 _ENTRIES: Final = """() => [...document.querySelectorAll("#log button.entry")].map((entry) => {

@@ -45,7 +45,7 @@ async def scrape(server: Server) -> Scrape:
 def read(address: str, accept: str = _OPENMETRICS) -> str:
     """GET /metrics."""
     request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - http://127.0.0.1
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - http://127.0.0.1
         text: str = response.read().decode()
         return text
 

@@ -33,7 +33,7 @@ async def talk(server: Server, *requests: Request, metadata: Any = PARENT) -> li
         return [response.event async for response in call]
 
 
-async def until(happened: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(happened: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait for it; fails where it does not happen."""
     async with asyncio.timeout(within_s):
         while not happened():

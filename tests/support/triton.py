@@ -126,7 +126,7 @@ async def serving(
         yield server
 
 
-async def seen(happened: Any, timeout_s: float = 20.0) -> float:
+async def seen(happened: Any, timeout_s: float = 30.0) -> float:
     """Wait until ``happened()`` is true; the seconds that took. Fails after ``timeout_s``."""
     import asyncio
 

@@ -32,7 +32,7 @@ class Watch:
         self.call = call
         self.events: list[pb.SessionEvent] = []
 
-    async def until(self, seen: Callable[[list[pb.SessionEvent]], object], timeout_s: float = 20) -> None:
+    async def until(self, seen: Callable[[list[pb.SessionEvent]], object], timeout_s: float = 30) -> None:
         """Read until ``seen`` says so; fails when the watch ends before."""
         async with asyncio.timeout(timeout_s):
             while not seen(self.events):
@@ -40,7 +40,7 @@ class Watch:
                 assert isinstance(response, pb.WatchAffectResponse), await self.call.details()
                 self.events.append(response.event)
 
-    async def to_the_end(self, timeout_s: float = 20) -> grpc.StatusCode:
+    async def to_the_end(self, timeout_s: float = 30) -> grpc.StatusCode:
         """Read every event. Returns the status."""
         async with asyncio.timeout(timeout_s):
             try:

@@ -121,7 +121,7 @@ async def stream_talk(address: str, samples: NDArray[np.int16], **fields: Any) -
 async def refusal(address: str, requests: Iterable[Request]) -> grpc.aio.AioRpcError:
     """The error that ends this conversation; fails if it goes well."""
     try:
-        await asyncio.wait_for(converse(address, requests), 10)
+        await asyncio.wait_for(converse(address, requests), 30)
     except grpc.aio.AioRpcError as error:
         return error
     raise AssertionError("the server did not refuse")

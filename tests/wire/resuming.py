@@ -37,7 +37,7 @@ class Call:
 
     async def until(self, seen: Callable[[list[pb.SessionEvent]], object]) -> None:
         """Read until ``seen`` says so; fails when the stream ends before."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not seen(self.events):
                 response = await self.call.read()
                 assert isinstance(response, pb.StreamAffectResponse), await self.call.details()
@@ -45,7 +45,7 @@ class Call:
 
     async def to_the_end(self) -> grpc.StatusCode:
         """Read every event. Returns the status."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             try:
                 while isinstance(response := await self.call.read(), pb.StreamAffectResponse):
                     self.events.append(response.event)

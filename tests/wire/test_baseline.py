@@ -70,7 +70,7 @@ async def test_the_baseline_goes_on_over_a_lost_line(calm_then_angry: NDArray[np
             await call.send(chunks(data[: 2 * half]))
             await call.until(lambda events: len(acted_on(events)) > 2)
             (session,) = server.pipeline.sessions
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while session.hearing.frames < half:
                     await asyncio.sleep(0.005)
         async with calling(server.address, call.next(offset=half)) as second:

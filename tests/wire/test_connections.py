@@ -24,7 +24,7 @@ async def silent(address: str) -> float:
     host, _, port = address.rpartition(":")
     began = time.monotonic()
     reader, writer = await asyncio.open_connection(host, int(port))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             while await reader.read(4_096):
                 pass  # the server's own preface comes first
@@ -39,29 +39,32 @@ async def test_a_peer_that_answers_is_pinged_on_and_on_and_one_that_does_not_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(arguments, "KEEPALIVE_MS", 200)
-    monkeypatch.setattr(arguments, "PING_TIMEOUT_MS", 300)
+    monkeypatch.setattr(arguments, "PING_TIMEOUT_MS", 1_000)
     async with (
         running_server() as server,
         connected(server.address) as lively,
         connected(server.address, answers=False) as frozen,
     ):
-        await asyncio.sleep(1.5)
-        assert frozen.closed_at is not None
-        assert frozen.closed_at > 0.3
+        async with asyncio.timeout(30):
+            while frozen.closed_at is None or len(lively.pings) < 4:
+                await asyncio.sleep(0.01)
+        assert frozen.closed_at > 1.0
         assert frozen.farewell == "ping_timeout"
-        assert lively.closed_at is None
-        assert len(lively.pings) >= 4, "though no call is open and no data comes"
+        assert lively.closed_at is None, "though no call is open and no data comes"
 
 
 async def test_a_client_that_pings_too_often_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arguments, "MIN_PING_INTERVAL_MS", 150)
+    monkeypatch.setattr(arguments, "MIN_PING_INTERVAL_MS", 100)
     async with (
         running_server() as server,
         connected(server.address) as polite,
         connected(server.address) as rude,
     ):
-        tasks = [asyncio.create_task(polite.ping(0.2)), asyncio.create_task(rude.ping(0.02))]
-        await asyncio.sleep(1.5)
+        tasks = [asyncio.create_task(polite.ping(0.5)), asyncio.create_task(rude.ping(0.02))]
+        await asyncio.sleep(2.2)
+        async with asyncio.timeout(30):
+            while not rude.farewell:
+                await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -96,9 +99,11 @@ async def test_a_connection_without_a_call_is_closed_and_one_with_a_call_is_not(
     ):
         await seldom.server_info()
         async with client.stream() as stream:
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(1.5)
+            async with asyncio.timeout(30):
+                while idle.closed_at is None:
+                    await asyncio.sleep(0.01)
             assert idle.farewell == "connection idle"
-            assert idle.closed_at is not None
             await stream.send(bytes(640))
             await stream.end()
             assert [type(event).__name__ async for event in stream][-1] == "SessionClosed"
@@ -118,7 +123,7 @@ async def test_connections_over_the_limit_are_closed_and_those_within_it_go_on()
                 await info()
             await client.server_info()
             assert first.closed_at is None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:  # the places are free when the server has seen them go
                 try:
                     await info()

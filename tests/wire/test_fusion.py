@@ -69,7 +69,7 @@ async def heard(
     requests: list[Request], settings: dict[str, dict[str, Any]] = LEXICON
 ) -> list[pb.SessionEvent]:
     async with running_server(settings) as server:
-        return await asyncio.wait_for(converse(server.address, requests), 20)
+        return await asyncio.wait_for(converse(server.address, requests), 30)
 
 
 async def test_words_are_weighed_in_and_marked() -> None:
@@ -161,7 +161,7 @@ async def test_words_after_the_final_are_told_whose_they_were() -> None:
         yield END
 
     async with running_server(LEXICON) as server:
-        await asyncio.wait_for(exchange(server.address, talk(), events), 20)
+        await asyncio.wait_for(exchange(server.address, talk(), events), 30)
     (final,), (warning,) = finals(events), warnings(events)
     assert (warning.code, warning.value) == ("TRANSCRIPT_TOO_LATE", final.utterance_id)
 
@@ -192,7 +192,7 @@ async def test_a_final_waits_for_its_words_and_they_end_the_wait() -> None:
 
     settings = {"fusion": {"text": "lexicon", "wait_ms": 2_000}}
     async with running_server(settings) as server:
-        await asyncio.wait_for(exchange(server.address, talk(), events), 20)
+        await asyncio.wait_for(exchange(server.address, talk(), events), 30)
     (final,) = finals(events)
     assert final.text_fused
     assert final.timing.decide_ms < 1_900
@@ -213,7 +213,7 @@ async def test_words_that_never_come_delay_a_final_no_longer_than_allowed(ends: 
 
     wait_ms = 2_000 if ends else 200
     async with running_server({"fusion": {"text": "lexicon", "wait_ms": wait_ms}}) as server:
-        await asyncio.wait_for(exchange(server.address, talk(), events), 20)
+        await asyncio.wait_for(exchange(server.address, talk(), events), 30)
     (final,) = finals(events)
     assert final.emotions
     assert not final.text_fused

@@ -27,7 +27,7 @@ async def test_the_program_in_the_readme_prints_what_it_hears(server_address: st
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,7 @@ class Reader:
     async def lost(self, queue: EventQueue) -> None:
         await asyncio.sleep(0.01)
         queue.leave()
-        await asyncio.wait_for(self._task, 1)
+        await asyncio.wait_for(self._task, 30)
 
 
 async def retaining(count: int, size_bytes: int = 10) -> EventQueue:

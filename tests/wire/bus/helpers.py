@@ -42,7 +42,7 @@ async def killable(redis: RedisServer) -> AsyncIterator[Killable]:
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
         yield process, line.split()[-1]
     finally:
         if process.returncode is None:

@@ -86,8 +86,8 @@ async def hear(address: str, session_id: str | None, heard: list[Event], enough:
     """All that a watcher has, until its session ends, or it was enough."""
     again = Reconnect(max_delay_s=0.3)
     async with (
-        AffectClient(address, timeouts=Timeouts(connect_s=2)) as client,
-        client.watch(session_id, start=WatchStart.EARLIEST, reconnect=again, wait_s=10) as watch,
+        AffectClient(address, timeouts=Timeouts(connect_s=20)) as client,
+        client.watch(session_id, start=WatchStart.EARLIEST, reconnect=again, wait_s=60) as watch,
     ):
 
         async def read() -> None:
@@ -97,7 +97,7 @@ async def hear(address: str, session_id: str | None, heard: list[Event], enough:
         reading, over = asyncio.create_task(read()), asyncio.create_task(enough.wait())
         await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
         if session_id is not None:
-            await asyncio.wait_for(reading, 20)
+            await asyncio.wait_for(reading, 120)
         over.cancel()
         reading.cancel()
         await asyncio.wait({reading, over})
@@ -114,7 +114,7 @@ def wrong_in(got: list[int], said: list[int]) -> str:
     return "; ".join(f"{what}: {numbers[:5]} of {len(numbers)}" for what, numbers in found if numbers)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_thousand_events_to_fifty_watchers(shared: Shared, redis: RedisServer) -> None:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(running_server(shared())) for _ in range(2)]
@@ -132,7 +132,7 @@ async def test_a_thousand_events_to_fifty_watchers(shared: Shared, redis: RedisS
             *(speak(servers[n % 2].address, name, conductor) for n, name in enumerate(SESSIONS))
         )
         count = sum(len(events) for events in spoken)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while any(len(events) < count for events in heard[-10:]):
                 await asyncio.sleep(0.05)
         enough.set()

@@ -66,7 +66,7 @@ async def uncut(address: str, samples: NDArray[np.int16] = TALK) -> list[Event]:
         return await whole(stream, samples)
 
 
-async def until(holds: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def until(holds: Callable[[], bool], limit_s: float = 30.0) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(limit_s):
         while not holds():

@@ -243,7 +243,7 @@ async def test_ctrl_c_ends_the_audio_and_waits_for_the_finals(server_address: st
     assert process.stdout is not None
     seen: list[pb.SessionEvent] = []
     while not (seen and seen[-1].HasField("speech_started")):
-        seen.append(Parse(await asyncio.wait_for(process.stdout.readline(), 10), pb.SessionEvent()))
+        seen.append(Parse(await asyncio.wait_for(process.stdout.readline(), 30), pb.SessionEvent()))
     process.send_signal(signal.SIGINT)
     done = await finish(process)
     assert (done.status, done.err) == (0, "")
@@ -256,9 +256,9 @@ async def test_ctrl_c_ends_raw_input_that_waits(server_address: str) -> None:
     arguments = ("stream", "-", "--rate", "16000", "--server", server_address, "--format", "jsonl")
     process = await start_cli(*arguments, stdin=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    await asyncio.wait_for(process.stdout.readline(), 10)
+    await asyncio.wait_for(process.stdout.readline(), 30)
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.wait(), 10)
+    await asyncio.wait_for(process.wait(), 30)
     done = await finish(process)
     assert (done.status, done.err) == (0, "")
     assert done.events[-1].session_closed.reason == pb.CLOSE_REASON_END_OF_AUDIO
@@ -269,7 +269,7 @@ async def cut_once(proxy: FaultProxy, process: asyncio.subprocess.Process) -> li
     lines: list[str] = []
     assert process.stdout is not None
     while not any("affect" in line for line in lines):
-        lines.append((await asyncio.wait_for(process.stdout.readline(), 20)).decode())
+        lines.append((await asyncio.wait_for(process.stdout.readline(), 30)).decode())
     assert proxy.cut() == 1
     return lines
 
@@ -354,7 +354,7 @@ async def test_a_reader_that_leaves_ends_the_command_quietly(server_address: str
     await process.stdout.readline()
     process.stdout._transport.close()  # type: ignore[attr-defined]
     assert process.stderr is not None
-    said = await asyncio.wait_for(process.stderr.read(), 20)
+    said = await asyncio.wait_for(process.stderr.read(), 30)
     assert await process.wait() == 1
     assert said == b""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from typing import Any
 
 import grpc
@@ -12,6 +11,7 @@ import pytest
 
 from affectstream import AffectClient, Progress, SessionClosed, SessionStarted, StreamConfig, Timeouts, errors
 from affectstream.v1 import affect_pb2 as pb
+from tests.support.waiting import waiting
 from tests.support.wire import running_server
 from tests.wire.client.helpers import STARTED, Call, Requests, odd_server, response
 
@@ -37,20 +37,20 @@ async def ask(target: str) -> None:
 @pytest.mark.parametrize("call", [open_stream, ask])
 async def test_no_server_there_is_said_at_once(call: Any) -> None:
     target = f"127.0.0.1:{free_port()}"
-    begun = time.monotonic()
-    with pytest.raises(errors.ConnectError, match=f"no server at {target}: connection refused") as error:
-        await call(target)
-    assert time.monotonic() - begun < SHORT.connect_s * 5
+    async with waiting() as waited:
+        with pytest.raises(errors.ConnectError, match=f"no server at {target}: connection refused") as error:
+            await call(target)
+        assert waited.seconds < SHORT.connect_s * 5
     assert error.value.retryable
 
 
 @pytest.mark.parametrize("call", [open_stream, ask])
 async def test_a_port_that_never_answers_is_given_up(call: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        begun = time.monotonic()
-        with pytest.raises(errors.ServerUnavailable, match="no answer"):
-            await call(f"127.0.0.1:{mute.getsockname()[1]}")
-    assert time.monotonic() - begun < SHORT.connect_s * 5
+        async with waiting() as waited:
+            with pytest.raises(errors.ServerUnavailable, match="no answer"):
+                await call(f"127.0.0.1:{mute.getsockname()[1]}")
+            assert waited.seconds < SHORT.connect_s * 5
 
 
 @pytest.mark.parametrize("call", [open_stream, ask])
@@ -122,11 +122,11 @@ async def test_finals_that_never_come_are_given_up() -> None:
         reading = asyncio.create_task(_drain(stream))
         await asyncio.sleep(SHORT.idle_s * 1.5)
         assert not reading.done(), "there is no limit while audio may still come"
-        begun = time.monotonic()
-        await stream.end()
-        with pytest.raises(errors.TimedOut, match=r"nothing for 0\.5 s after the end of audio"):
-            await reading
-    assert time.monotonic() - begun < SHORT.idle_s * 5
+        async with waiting() as waited:
+            await stream.end()
+            with pytest.raises(errors.TimedOut, match=r"nothing for 0\.5 s after the end of audio"):
+                await reading
+            assert waited.seconds < SHORT.idle_s * 5
 
 
 async def test_a_connection_that_breaks_while_reading() -> None:
@@ -202,7 +202,7 @@ async def test_one_that_sends_and_does_not_read_is_told_in_time() -> None:
 
     async with odd_server(end) as address, AffectClient(address) as client, client.stream() as stream:
         with pytest.raises(errors.StreamClosed):
-            await asyncio.wait_for(_forever(stream), 5)
+            await asyncio.wait_for(_forever(stream), 30)
         assert [type(event) for event in await _drain(stream)] == [SessionStarted, SessionClosed]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from affectstream.integrations.hearing import Hearing
 from affectstream_server.lifecycle import Server
 from affectstream_server.settings import load
 from tests.support.speech import sample_talk
+from tests.support.waiting import waiting
 from tests.support.wire import running_server
 from tests.unit.tone.policies import policy, rule, source
 
@@ -56,7 +56,7 @@ async def say(heard: Hearing, place: slice, speed: float = 20.0) -> None:
 
 
 async def until_connected(heard: Hearing) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not heard.connected:
             heard.hear(bytes(640))
             await asyncio.sleep(0.02)
@@ -98,7 +98,7 @@ async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembe
                     heard.speech_started(ago_s=0.0)
                     await say(heard, UPSET)
                     heard.speech_ended(ago_s=0.0)
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(30):
                         while len(told) < count:
                             await asyncio.sleep(0.01)
                             heard.hear(bytes(640))
@@ -122,15 +122,14 @@ async def test_an_answered_turn_is_over() -> None:
 async def test_a_peer_that_never_answers_costs_no_time_and_bounded_memory() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host, port = silent.getsockname()
-        async with hearing(f"{host}:{port}") as heard:
-            began_s = time.monotonic()
+        async with hearing(f"{host}:{port}") as heard, waiting() as waited:
             for _ in range(60 * 50):
                 heard.hear(bytes(640))
                 await asyncio.sleep(0)
             heard.speech_started(ago_s=1.0)
             heard.speech_ended(ago_s=0.0)
             assert await heard.affect(5) is None
-            assert time.monotonic() - began_s < 2.5, "nothing is waited for without a connection"
+            assert waited.seconds < 2.5, "nothing is waited for without a connection"
             assert heard.position == 60 * RATE
             assert heard.dropped_s == pytest.approx(58)
 
@@ -142,7 +141,7 @@ async def test_an_utterance_goes_on_where_the_next_server_begins(caplog: pytest.
         await until_connected(heard)
         heard.speech_started(ago_s=0.0)
         await say(heard, slice(0, RATE))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while heard.connected:
             await asyncio.sleep(0.01)
     async with server_at(port):

@@ -75,7 +75,7 @@ class Talk:
         """Send the rest and wait for the end."""
         await play(self.stream, SHORT[position:])
         await self.stream.end()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await self.reading
 
 
@@ -205,7 +205,7 @@ async def test_a_stream_that_wants_no_other_session_ends() -> None:
     async with talk(replace(RECORDING, new_session=False)) as talking:
         talking.lose()
         with pytest.raises(errors.NotFound) as lost:
-            await asyncio.wait_for(talking.reading, 10)
+            await asyncio.wait_for(talking.reading, 30)
         assert lost.value.reason == "SESSION_NOT_FOUND"
         assert isinstance(talking.events[-1], SessionLost)
 
