@@ -45,7 +45,7 @@ async def looked_at(started: Browser, address: str, talk: Path, **context: Any) 
         assert wide <= 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_axe_finds_nothing_serious(chromium: Browser, address: str, short_talk: Path) -> None:
     short_talk.with_name("none.txt").write_text("no audio")
     await asyncio.gather(
@@ -55,7 +55,7 @@ async def test_axe_finds_nothing_serious(chromium: Browser, address: str, short_
     )
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_talk_by_keyboard_alone(chromium: Browser, address: str) -> None:
     async with visit(chromium, address, reduced_motion="reduce") as visitor:
         page = visitor.page

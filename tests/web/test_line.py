@@ -24,7 +24,7 @@ async def wrong_token(visitor: Visit, token: str, said: str) -> None:
     await visitor.state("failed")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_line_that_drops_costs_no_utterance(chromium: Browser, server: str, talk: Path) -> None:
     expected = await printed(talk, server)
     async with (
@@ -49,7 +49,7 @@ async def test_a_line_that_drops_costs_no_utterance(chromium: Browser, server: s
     assert same(found, expected, within_s=0.051)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_server_that_is_gone_and_back_begins_a_new_session(
     chromium: Browser, server: str, talk: Path
 ) -> None:

@@ -84,7 +84,7 @@ async def test_who_stops_before_the_microphone_is_there_is_not_heard(chromium: B
         assert await page.evaluate("() => window.kept.streams[0].getTracks()[0].readyState") == "ended"
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_audio_that_stops_is_said_and_goes_on(chromium: Browser, address: str) -> None:
     async with visit(chromium, address, permissions=["microphone"]) as visitor:
         await listening(visitor)
@@ -106,7 +106,7 @@ async def test_audio_that_stops_is_said_and_goes_on(chromium: Browser, address: 
         await visitor.state("ended")
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_a_tab_that_slept_says_what_it_did_not_hear(chromium: Browser, address: str) -> None:
     async with visit(chromium, address, permissions=["microphone"]) as visitor:
         await listening(visitor)

@@ -24,7 +24,7 @@ def label(entry: Entry) -> str:
     return words.rpartition(" ")[2]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_talk_through_the_microphone(
     chromium: Browser, server: str, address: str, talk: Path
 ) -> None:

@@ -60,15 +60,21 @@ async def test_results_are_the_same_with_and_without(speech: Path) -> None:
 
 
 async def test_a_speculated_final_leaves_with_its_endpoint() -> None:
-    async def at_four_times_real_time() -> AsyncIterator[Request]:
-        yield config()
-        for chunk in chunks(sample_talk()[: 16_000 * 16].tobytes()):
-            yield chunk
-            await asyncio.sleep(0.005)
-        yield END
-
     async with running_server() as server:
-        events = await exchange(server.address, at_four_times_real_time(), [])
+
+        async def as_slow_as_it_scores() -> AsyncIterator[Request]:
+            yield config()
+            for number, chunk in enumerate(chunks(sample_talk()[: 16_000 * 16].tobytes()), 1):
+                yield chunk
+                while (
+                    any(session.hearing.frames < 320 * number for session in server.pipeline.sessions)
+                    or server.pipeline.waiting
+                    or server.pipeline.load.in_flight
+                ):
+                    await asyncio.sleep(0.001)
+            yield END
+
+        events = await exchange(server.address, as_slow_as_it_scores(), [])
     declared = {
         e.speech_ended.utterance_id: e.server_time.ToNanoseconds()
         for e in events

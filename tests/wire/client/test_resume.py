@@ -96,31 +96,42 @@ async def test_a_line_cut_20_times_in_a_talk_changes_nothing(
     assert stream.state == Ended(session_id=stream.session_id, cause=None)
 
 
-async def test_live_audio_is_never_held_up_and_what_the_ring_lost_is_told(proxy: FaultProxy) -> None:
+async def test_live_audio_is_never_held_up_and_what_the_ring_lost_is_told() -> None:
     policy = replace(LIVE, ring_s=2)
     samples, slowest_s = TALK[: 16 * 22_000], 0.0
     async with (
+        running_server() as server,
+        FaultProxy(server.address) as proxy,
         AffectClient(proxy.address) as client,
         client.stream(PATIENT, reconnect=policy) as stream,
         waiting() as waited,
     ):
         events: list[Event] = []
         reading = asyncio.create_task(collect(stream, events))
+
+        async def heard_until(position: int) -> None:
+            (session,) = server.pipeline.sessions
+            await until(lambda: session.hearing.frames >= position)
+
         for number, start in enumerate(range(0, len(samples), 1_600)):
             if number == 80:
+                await heard_until(start)
                 await proxy.refuse()
                 proxy.cut()
                 await until(lambda: isinstance(stream.state, Reconnecting))
             if number == 160:
                 await proxy.accept()
                 await until(lambda: isinstance(stream.state, Connected))
-                await asyncio.sleep(0.2)  # at 16 times real time it could not catch up
+                await heard_until(start)  # at 16 times real time it could not catch up
+            if not 80 <= number < 160:
+                await heard_until(start - 16_000)
             before_s = waited.seconds
             await stream.send(samples[start : start + 1_600])
             slowest_s = max(slowest_s, waited.seconds - before_s)
             await asyncio.sleep(0.1 / 16)
         await stream.end()
         await reading
+        uncut_finals = finals(await uncut(proxy.address, samples))
     assert slowest_s < 0.25, "no send waited for the line"
     (resumed,) = [event for event in events if isinstance(event, Resumed)]
     assert resumed.lost is not None
@@ -129,11 +140,7 @@ async def test_live_audio_is_never_held_up_and_what_the_ring_lost_is_told(proxy:
     (gap,) = [event for event in events if isinstance(event, Gap)]
     bounds = (gap.audio_start.samples(16_000), gap.audio_end.samples(16_000))
     assert bounds == (resumed.lost.start_samples, resumed.lost.end_samples), "the server misses just that"
-    after = [
-        final
-        for final in finals(await uncut(proxy.address, samples))
-        if final.audio_start.ns > gap.audio_end.ns
-    ]
+    after = [final for final in uncut_finals if final.audio_start.ns > gap.audio_end.ns]
     assert len(after) >= 2
     for final, other in zip(finals(events)[-len(after) :], after, strict=True):
         # The detector begins anew after a hole: bounds may differ by its blocks of 32 ms.
