@@ -37,9 +37,9 @@ async def test_absent_at_start_then_there(own_triton: Triton, figure: Callable[[
     async with serving(own_triton.address, ready=False) as server:
         slowest = 0.0
         for _ in range(5):
-            async with waiting() as waited:
+            async with waiting() as asked:
                 error = await refusal(server.address, [config(), audio(bytes(640))])
-                slowest = max(slowest, waited.seconds)
+                slowest = max(slowest, asked.seconds)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert error_info(error).reason == "MODEL_NOT_READY"
             assert own_triton.address not in str(error.details())
