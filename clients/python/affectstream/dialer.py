@@ -18,6 +18,8 @@ from affectstream.states import Reconnecting, SessionLost, State
 from affectstream.timeouts import Timeouts
 from affectstream.v1 import affect_pb2 as pb
 
+DRAINING: Final = "DRAINING"
+"""Reason of a server that is about to go."""
 _SESSION_ID_CHARACTERS: Final = 60
 """Of a caller's session id, which may have 64, where a number is added."""
 
@@ -62,10 +64,27 @@ class Dialer:
         self._policy = policy
         self._backoff = Backoff(policy, chance)
         self._sessions = 0
+        self._cookies = ""
 
     async def first(self) -> tuple[Link, SessionStarted]:
-        """The first call, tried once. Raises what `Link.open` raises."""
-        return await self._open(None)
+        """The first call, tried once; where a server answers that it is about to go, as often as there is
+        time for in `Timeouts.session_start_s`. Raises what `Link.open` raises.
+        """
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._timeouts.session_start_s
+        while True:
+            channel = self._connection.channel
+            try:
+                opened = await self._open(None)
+            except errors.ServerUnavailable as refused:
+                delay_s = self._backoff.next_delay_s(loop.time(), refused)
+                if refused.reason != DRAINING or delay_s is None or loop.time() + delay_s > until_s:
+                    raise
+                await self._connection.renew(channel, doubtful=True)
+                await asyncio.sleep(delay_s)
+            else:
+                self._backoff.went_well()
+                return opened
 
     async def again(
         self, link: Link, cause: errors.AffectStreamError, session: Session, say: Callable[[State], None]
@@ -123,9 +142,11 @@ class Dialer:
         elif self._sessions and request.session_id:
             # Ids of utterances hold that of their session, and must not come twice.
             request.session_id = f"{request.session_id[:_SESSION_ID_CHARACTERS]}.{self._sessions + 1}"
-        link = Link(self._connection, request, self._config, self._timeouts)
+        cookies = "" if session is None else self._cookies
+        link = Link(self._connection, request, self._config, self._timeouts, cookies)
         started = await link.open(_unheard)
         self._sessions += not started.resumed
+        self._cookies = link.cookies
         return link, started
 
 
@@ -136,7 +157,7 @@ def _unheard(event: Event) -> None:
 def _is_doubtful(cause: errors.AffectStreamError) -> bool:
     """The peer is silent, not there, or about to go: another connection may find another."""
     silent = isinstance(cause, errors.TimedOut | errors.ConnectError)
-    return silent or cause.reason == "DRAINING"
+    return silent or cause.reason == DRAINING
 
 
 def _gave_up(attempts: int, seconds: float, cause: errors.AffectStreamError) -> errors.GaveUp:

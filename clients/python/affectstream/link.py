@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from affectstream import errors, status, tracing, writing
+from affectstream import affinity, errors, status, tracing, writing
 from affectstream.config import StreamConfig
 from affectstream.connection import Connection
 from affectstream.decode import decode
@@ -32,10 +32,16 @@ class Link:
         request: The first message.
         config: What it was made of.
         timeouts: Limits of `open`.
+        cookies: Shown to a proxy, as `affinity.kept` gave them.
     """
 
     def __init__(
-        self, connection: Connection, request: pb.SessionConfig, config: StreamConfig, timeouts: Timeouts
+        self,
+        connection: Connection,
+        request: pb.SessionConfig,
+        config: StreamConfig,
+        timeouts: Timeouts,
+        cookies: str = "",
     ) -> None:
         self._connection = connection
         self._target = connection.target
@@ -44,6 +50,8 @@ class Link:
         self._timeouts = timeouts
         self.channel: Final = connection.channel
         """Where it goes."""
+        self.cookies = cookies
+        """To be shown by the call that goes on with this one's session."""
         self._call: Call | None = None
         self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
@@ -97,6 +105,7 @@ class Link:
         if self._call is not None:
             raise RuntimeError("a stream is used once: make another with `client.stream`")
         metadata = tracing.added(await self._connection.metadata(), self._config.traceparent)
+        metadata = affinity.shown(metadata, self.cookies)
         call = self._call = AffectServiceStub(self.channel).StreamAffect(metadata=metadata)
         try:
             started = self._started = await self._start(call)
@@ -195,6 +204,7 @@ class Link:
             raise await self.why(connecting=True) from None
         event: Event | None = decode(first.event) if isinstance(first, pb.StreamAffectResponse) else None
         if isinstance(event, SessionStarted):
+            self.cookies = affinity.kept(await call.initial_metadata(), self.cookies)
             return event
         if event is None and await call.code() != grpc.StatusCode.OK:
             raise await self.why(connecting=True)

@@ -31,6 +31,8 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[errors.AffectStreamError]]] = {
     grpc.StatusCode.ABORTED: errors.Aborted,
 }
 
+_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
+
 # What is said of a status that no Affectstream server explained: a proxy's or a library's own text
 # can hold anything.
 _PLAIN: Final[dict[grpc.StatusCode, str]] = {
@@ -78,6 +80,7 @@ class _Details:
     def __init__(self, metadata: object) -> None:
         self.reason = ""
         self.ours = False
+        self.code, self.text = 0, ""
         self.info: dict[str, str] = {}
         self.violation = ("", "")
         self.retry_after_s: float | None = None
@@ -86,10 +89,11 @@ class _Details:
 
     def _read(self, blob: bytes) -> None:
         try:
-            packed = status_pb2.Status.FromString(blob).details
+            status = status_pb2.Status.FromString(blob)
         except DecodeError:
             return
-        for detail in packed:
+        self.code, self.text = status.code, status.message
+        for detail in status.details:
             info = error_details_pb2.ErrorInfo()
             bad = error_details_pb2.BadRequest()
             retry = error_details_pb2.RetryInfo()
@@ -121,6 +125,10 @@ def to_error(code: grpc.StatusCode, text: str, metadata: object = None) -> error
         metadata: Trailing metadata of the call, which may hold google.rpc details.
     """
     details = _Details(metadata)
+    if code is grpc.StatusCode.CANCELLED and details.ours and details.code in _BY_NUMBER:
+        # A proxy reset the call right behind its trailers, as HAProxy does when a server ends a call early
+        # (haproxy/haproxy#1219): gRPC takes that for the status, and what the server said stands beside it.
+        code, text = _BY_NUMBER[details.code], details.text
     kind = _BY_CODE.get(code, errors.ServerError)
     field, description = details.violation
     message = text if details.ours and text else _PLAIN.get(code, f"the server failed ({code.name})")

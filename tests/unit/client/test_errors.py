@@ -138,3 +138,17 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         kind = classes[name]
         assert code.partition(",")[0] == (kind.status.name if kind.status else "-"), name
         assert helps.startswith(("yes", "after")) == kind.retryable, name
+
+
+def test_a_reset_right_behind_the_trailers_hides_no_status() -> None:
+    blob = details(info(field="config.model"))
+    error = status.to_error(Code.CANCELLED, "Received RST_STREAM with error code 8", blob)
+    assert isinstance(error, errors.InvalidRequest)
+    assert (error.status, str(error), error.field) == (Code.INVALID_ARGUMENT, "ignored", "config.model")
+
+
+def test_a_cancelled_call_of_others_stays_cancelled() -> None:
+    for metadata in (None, details(info(domain="example.org"))):
+        error = status.to_error(Code.CANCELLED, "Received RST_STREAM with error code 8", metadata)
+        assert type(error) is errors.Cancelled
+        assert str(error) == "the call was cancelled"

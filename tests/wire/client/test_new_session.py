@@ -43,6 +43,7 @@ from tests.wire.client.talks import (
     sequences,
     uncut,
     until,
+    whole,
 )
 
 SHORT = TALK[: 16 * 14_400]
@@ -251,3 +252,30 @@ async def test_a_session_that_was_away_for_too_long_is_lost() -> None:
         await stream.end()
         await reading
     assert len(of_type(heard, SessionLost)) == 1
+
+
+async def test_a_stream_that_begins_at_a_server_that_drains_begins_at_another() -> None:
+    async with (
+        running_server() as second,
+        running_server({"server": {"drain_s": 2}}) as first,
+        FaultProxy(first.address) as proxy,
+        AffectClient(proxy.address) as client,
+        client.stream(PATIENT) as speaking,
+    ):
+        await play(speaking, SHORT[:WITHIN_2])
+        draining = asyncio.create_task(first.drain_and_stop())
+        while not isinstance(await anext(speaking), events.SessionClosing):
+            pass
+        with pytest.raises(errors.ServerUnavailable) as refused:
+            async with client.stream(PATIENT):
+                pass
+        assert refused.value.reason == "DRAINING", "told at once to those who did not ask to reconnect"
+        stream = client.stream(PATIENT, reconnect=RECORDING)
+        entering = asyncio.create_task(stream.__aenter__())
+        await asyncio.sleep(0.2)
+        assert not entering.done()
+        proxy.retarget(second.address)
+        await entering
+        assert len(finals(await whole(stream, SHORT))) == 4
+        await stream.__aexit__(None, None, None)
+        await draining
