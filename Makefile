@@ -33,7 +33,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint bench quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -101,9 +101,12 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_mo
 	@$(MODELS)/affectstream-models render --check
 	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
 
-bench: .venv/.dev triton-setup ## Latency and cost at real time; writes bench/results/
+bench: .venv/.dev .venv-integrations/.ready triton-setup ## Latency, cost, memory and overload in five minutes; writes bench/results/
 	@$(RUN)/python -m bench
-	@$(RUN)/python -m bench.overhead
+
+bench-full: .venv/.dev .venv-integrations/.ready triton-setup ## The same for the docs, with pictures, and what else there is to measure: two hours
+	@$(RUN)/python -m bench --full
+	@$(RUN)/python -m bench plots
 	@$(RUN)/python -m bench.watch
 	@$(RUN)/python -m bench.cues
 

@@ -26,6 +26,9 @@ LAGS: Final = (
 final handed to gRPC, over all, where the score was begun before the endpoint, and where it was not; due
 time of the deciding sample → final received by the client."""
 
+IN_TIME_MS: Final = 150
+"""Due time of the deciding sample → final received: what counts as goodput."""
+
 _BY_AUDIO: Final = (pb.TRIGGER_SPEECH_ENDED, pb.TRIGGER_MAX_DURATION)
 """Endpoints that a sample decided; the others have no due time that a lag could count from."""
 
@@ -47,6 +50,8 @@ class Account:
     """Utterances whose end was declared."""
     delivered: int = 0
     """Utterances with exactly one final."""
+    in_time: int = 0
+    """Finals of the window that came within `IN_TIME_MS`."""
     statuses: Counter[str] = field(default_factory=Counter)
     scores_used: int = 0
     """Scores begun before an endpoint that became finals."""
@@ -98,6 +103,7 @@ class Account:
         start_ns, end_ns = schedule.window_ns
         if not start_ns <= due_ns < end_ns:
             return
+        self.in_time += final.received_ns - due_ns <= IN_TIME_MS * 1_000_000
         self.compute_ms += affect.timing.compute_ms
         if end.trigger not in _BY_AUDIO:
             return

@@ -25,6 +25,7 @@ class Call(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     async def code(self) -> grpc.StatusCode: ...
     async def details(self) -> str: ...
+    async def trailing_metadata(self) -> object: ...
     def cancel(self) -> bool: ...
 
 
@@ -120,6 +121,9 @@ class _SocketCall:
 
     async def details(self) -> str:
         return f"the WebSocket closed with {(await self._opening).close_code}"
+
+    async def trailing_metadata(self) -> object:
+        return ()
 
     def cancel(self) -> bool:
         return self._opening.cancel()

@@ -31,9 +31,9 @@ _STREAMS_A_CONNECTION: Final = 10
 """As a voice agent's worker would: several calls on each connection."""
 _CONNECT_S: Final = 10.0
 _PRIME_S: Final = 15.0
-_IDLE_PROBES: Final = 20
+_IDLE_PROBES: Final = 10
 _IDLE_PROBE_S: Final = 0.025
-PROBE_S: Final = 0.25
+PROBE_S: Final = 0.1
 """Rare enough that its cost does not show."""
 _END_S: Final = 30.0
 
@@ -120,6 +120,9 @@ class Driver:
             blocked_frames=sum(stream.blocked_frames for stream in streams),
             declared=account.declared,
             delivered=account.delivered,
+            in_time=account.in_time,
+            refused_streams=sum(bool(stream.refusals) for stream in streams),
+            refusals=sum(len(stream.refusals) for stream in streams),
             statuses=dict(account.statuses),
             scores_used=account.scores_used,
             scores_dropped=account.scores_dropped,
@@ -149,7 +152,7 @@ class Driver:
         for stream in streams:
             if stream.failure:
                 account.faults.append(f"stream {stream.number}: {stream.failure}")
-            if self._scenario.kind not in FLOORS:
+            if self._scenario.kind not in FLOORS and not stream.refusals:
                 heard = [
                     Heard(received_ns + wall_ns, pb.StreamAffectResponse.FromString(data).event)
                     for received_ns, data in stream.received

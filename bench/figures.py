@@ -53,7 +53,7 @@ def costs(runs: Sequence[Run]) -> list[float]:
 
 
 def ratios(own: Sequence[float], least: Sequence[float]) -> Spread | None:
-    """Each of ``own`` in units of ``least`` of the same round; None where there are none."""
+    """Each of ``own`` in units of ``least`` of the same round, where that is not 0; None: there are none."""
     found = [one / other for one, other in zip(own, least, strict=False) if other]
     return spread(found) if found else None
 
@@ -68,12 +68,13 @@ def figures(
     ``always_on_ratio``, to the sum of both, are None.
     """
     cpu = costs(runs)
-    both = [one + other for one, other in zip(floor, least_vad, strict=False)]
+    both = [one + other if one and other else 0.0 for one, other in zip(floor, least_vad, strict=False)]
     found: dict[str, Any] = {
         "name": scenario.name,
         "kind": scenario.kind,
         "streams": scenario.streams,
         "frame_ms": scenario.frame_ms,
+        "processes": scenario.processes,
         "seconds": scenario.seconds,
         "runs": len(runs),
         "cpu_s_per_audio_hour": spread(cpu),

@@ -57,6 +57,12 @@ class Run(TypedDict):
     """Frames that fell due while the server did not read."""
     declared: int
     delivered: int
+    in_time: int
+    """Finals of the window that their client had within `bench.account.IN_TIME_MS`."""
+    refused_streams: int
+    """Streams that the server had no room for, each told when to come again."""
+    refusals: int
+    """Calls of theirs."""
     statuses: dict[str, int]
     scores_used: int
     """Scores begun before an endpoint that became finals."""

@@ -13,9 +13,11 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bench.backends import Backends
 from bench.figures import an_hour
 from bench.job import Job, Run
 from bench.machine import Cores, on_core
+from bench.plan import Step
 from bench.report import Report
 from bench.scenario import FLOORS, Scenario
 from bench.server import Server
@@ -32,20 +34,23 @@ class MeasurementFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """``rounds`` rounds over all steps, with the speech of some files."""
+    """Rounds of steps, which take turns, with the speech of some files."""
 
-    steps: Sequence[Scenario | VadRow]
-    rounds: int
+    rounds: Sequence[Sequence[Step]]
     talks: Sequence[Path]
     cores: Cores
 
-    async def fill(self, report: Report, console: Console) -> None:
-        """Run everything and tell of it. Raises `ServerFailed`, `RowFailed` and `MeasurementFailed`."""
-        total = self.rounds * len(self.steps)
+    async def fill(self, report: Report, console: Console, backends: Backends) -> None:
+        """Run everything and tell of it.
+
+        Raises `ServerFailed`, `RowFailed`, `MeasurementFailed` and `TritonFailed`.
+        """
+        steps = [(number, step) for number, steps in enumerate(self.rounds) for step in steps]
+        total = len(steps)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=total)
-            for number, step in enumerate(self.rounds * tuple(self.steps)):
+            for number, (turn, step) in enumerate(steps):
 
                 def advance(share: float, done: int = number) -> None:
                     bar.update(task, completed=done + share)
@@ -53,19 +58,27 @@ class Measurement:
                 bar.update(task, description=step.name)
                 if isinstance(step, VadRow):
                     result = await rows.run(step, self.talks, self.cores.server)
-                    report.add_row(step, result)
+                    report.add_row(step, result, turn)
                     told = f"{step.name}: {rows.in_short(result)}"
                 else:
-                    run = await self._run(step, advance)
-                    report.add(step, run)
-                    told = _in_short(step, run)
+                    run = await run_once(step, self.talks, self.cores, backends, advance)
+                    report.add(step, run, turn)
+                    told = in_short(step, run)
                 console.print(f"run {number + 1} of {total}  {told}")
 
-    async def _run(self, scenario: Scenario, progress: Callable[[float], None]) -> Run:
-        async with Server(scenario.kind, self.cores.server) as server:
-            talks = tuple(str(path.resolve()) for path in self.talks)
-            job = Job(scenario, server.address, server.pid, talks)
-            return await drive(job, self.cores.driver, progress)
+
+async def run_once(
+    scenario: Scenario,
+    talks: Sequence[Path],
+    cores: Cores,
+    backends: Backends,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Run:
+    """One run of a scenario, with a fresh server. Raises as `Measurement.fill` does."""
+    settings = await backends.settings(scenario)
+    async with Server(scenario.kind, cores.server, settings) as server:
+        names = tuple(str(path.resolve()) for path in talks)
+        return await drive(Job(scenario, server.address, server.pid, names), cores.driver, progress)
 
 
 async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -> Run:
@@ -100,7 +113,8 @@ async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -
     return run
 
 
-def _in_short(scenario: Scenario, run: Run) -> str:
+def in_short(scenario: Scenario, run: Run) -> str:
+    """A run in some words."""
     cpu = an_hour(run["server_cpu_s"], run["audio_s"])
     finals = f", {run['delivered']} of {run['declared']} finals" if scenario.kind not in FLOORS else ""
     return f"{scenario.name}: {cpu:.1f} CPU-s an audio hour{finals}"

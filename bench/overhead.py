@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,11 +24,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from bench import recorded
 from bench import talks as speech
 from bench.machine import Cores, choose_cores, on_core, versions
 from bench.overhead_streams import Load, Scored, drive
 from bench.overhead_talks import load as load_talks
-from bench.server import Server
+from bench.server import Server, ServerFailed
 from tools.triton.server import Triton, TritonFailed
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ class RawSide:
         return line
 
 
-async def measure(load: Load, triton: Triton, talks: list[NDArray[np.int16]], cores: Cores) -> Times:
+async def measure(load: Load, address: str, talks: list[NDArray[np.int16]], cores: Cores) -> Times:
     """Times in ms of every window: ``service``, ``raw`` and ``shared``, in the same order."""
     found: list[Scored] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -88,8 +88,8 @@ async def measure(load: Load, triton: Triton, talks: list[NDArray[np.int16]], co
         for path, samples in zip(paths, talks, strict=True):
             np.save(path, samples)
         async with (
-            Server("service", cores.server) as server,
-            RawSide(triton.address, paths, cores.server) as raw,
+            Server("late", cores.server, _settings(address)) as server,
+            RawSide(address, paths, cores.server) as raw,
         ):
             loop = asyncio.get_running_loop()
 
@@ -107,6 +107,28 @@ async def measure(load: Load, triton: Triton, talks: list[NDArray[np.int16]], co
         "raw": [one["ms"] for one in answers][skip:],
         "shared": [one["shared_ms"] for one in answers][skip:],
     }
+
+
+def _settings(address: str) -> dict[str, str]:
+    return {"AFFECTSTREAM_TRITON__ADDRESS": address, "AFFECTSTREAM_TRITON__MODEL": _MODEL}
+
+
+def run(loads: Sequence[Load], files: Sequence[Path], cores: Cores, log: Path) -> list[dict[str, Any]]:
+    """The figures of each load, with a Triton of their own.
+
+    Raises `NoTalks`, `TritonFailed` and `ServerFailed`.
+    """
+    samples = load_talks(files)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    triton = Triton(log, models=(_MODEL,))
+    try:
+        with on_core(cores.driver):
+            triton.start()
+            return [
+                figures(load, asyncio.run(measure(load, triton.address, samples, cores))) for load in loads
+            ]
+    finally:
+        triton.stop()
 
 
 def figures(load: Load, times: Times) -> dict[str, Any]:
@@ -160,29 +182,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=_LOADS[0].seconds, metavar="S", help="%(default)s")
     parser.add_argument("--audio", type=Path, nargs="+", default=(), metavar="FILE", help="speech to send")
     parser.add_argument("--output", type=Path, default=_ROOT / "bench/results/overhead.json", metavar="FILE")
+    parser.add_argument("--record", action="store_true", help="let bench.recorded remember the direct times")
     args = parser.parse_args(arguments)
     loads = [Load(n, 8.0 if n == 1 else 1.0, args.seconds) for n in args.streams or (1, 50)]
     cores = choose_cores()
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    triton = Triton(args.output.with_suffix(".triton.log"), models=(_MODEL,))
     try:
         source = speech.find(args.audio)
-        samples = load_talks(source.paths)
-        with on_core(cores.driver):
-            triton.start()
-        os.environ |= {
-            "AFFECTSTREAM_TRITON__ADDRESS": triton.address,
-            "AFFECTSTREAM_TRITON__MODEL": _MODEL,
-            "AFFECTSTREAM_SCORING__SPECULATE": "false",
-        }
-        with on_core(cores.driver):
-            found = [figures(load, asyncio.run(measure(load, triton, samples, cores))) for load in loads]
-    except (speech.NoTalks, TritonFailed) as error:
+        found = run(loads, source.paths, cores, args.output.with_suffix(".triton.log"))
+    except (speech.NoTalks, TritonFailed, ServerFailed) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 2
-    finally:
-        triton.stop()
     document = {"versions": versions(), "speech": source.description, "pinning": str(cores), "loads": found}
+    if args.record:
+        most = max(found, key=lambda one: int(one["streams"]))
+        what = f"ModelInfer of {_MODEL} on this CPU, the client's own time, beside {most['streams']} streams"
+        command = "python -m bench.overhead --record"
+        about = {"what": what, "command": command, "versions": versions(), "pinning": str(cores)}
+        recorded.record(most["times_ms"]["raw"], about)
     args.output.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     console = Console(highlight=False)
     console.print(table(found))

@@ -16,6 +16,7 @@ from bench.account import LAGS
 from bench.figures import costs, figures, passed
 from bench.job import Run
 from bench.scenario import FLOORS, Scenario
+from bench.summary import summary
 from bench.vad import figures as vad
 from bench.vad.row import Result
 from bench.vad.rows import VadRow
@@ -42,14 +43,22 @@ class Report:
     versions: dict[str, str]
     runs: dict[Scenario, list[Run]] = field(default_factory=dict)
     rows: dict[VadRow, list[Result | None]] = field(default_factory=dict)
+    rounds: dict[Scenario | VadRow, list[int]] = field(default_factory=dict)
+    """In which round each of these runs was: ratios are taken within a round."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """What else was measured, by its key in the document."""
 
-    def add(self, scenario: Scenario, run: Run) -> None:
-        """One more run of a scenario."""
+    def add(self, scenario: Scenario, run: Run, number: int | None = None) -> None:
+        """One more run of a scenario, in round ``number``, by default the next of its own."""
         self.runs.setdefault(scenario, []).append(run)
+        rounds = self.rounds.setdefault(scenario, [])
+        rounds.append(len(rounds) if number is None else number)
 
-    def add_row(self, row: VadRow, result: Result | None) -> None:
+    def add_row(self, row: VadRow, result: Result | None, number: int | None = None) -> None:
         """One more run of a row; None: it is not installed."""
         self.rows.setdefault(row, []).append(result)
+        rounds = self.rounds.setdefault(row, [])
+        rounds.append(len(rounds) if number is None else number)
 
     def document(self) -> Figures:
         """What is written to latest.json."""
@@ -57,30 +66,44 @@ class Report:
             figures(scenario, runs, self._floor_of(scenario), self._least_vad_of(scenario))
             for scenario, runs in self.runs.items()
         ]
-        return {
+        document = {
             "schema": SCHEMA,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": self.command,
             "versions": self.versions,
             "pinning": self.pinning,
             "speech": self.speech,
-            "passed": all(passed(one) for one in found),
+            "passed": all(passed(one) for one in found) and not self.faults,
             "configurations": found,
             "vad": vad.figures(self.rows),
+            **self.parts,
         }
+        return summary(document) | document
+
+    @property
+    def faults(self) -> list[str]:
+        """What must not be, beside what the scenarios saw."""
+        overload: Figures = self.parts.get("overload") or {}
+        return list(overload.get("faults", ()))
 
     def _floor_of(self, scenario: Scenario) -> Sequence[float]:
         for other, runs in self.runs.items():
             same = (other.streams, other.frame_ms) == (scenario.streams, scenario.frame_ms)
             if same and other.kind == "floor" and scenario.kind not in FLOORS:
-                return costs(runs)
+                return self._in_rounds_of(scenario, other, costs(runs))
         return ()
 
     def _least_vad_of(self, scenario: Scenario) -> Sequence[float]:
         for row, results in self.rows.items():
             if (row.row, row.streams) == (vad.LEAST, scenario.streams):
-                return vad.costs(results)
+                return self._in_rounds_of(scenario, row, vad.costs(results))
         return ()
+
+    def _in_rounds_of(
+        self, scenario: Scenario, other: Scenario | VadRow, values: Sequence[float]
+    ) -> list[float]:
+        by_round = dict(zip(self.rounds[other], values, strict=False))
+        return [by_round.get(number, 0.0) for number in self.rounds[scenario]]
 
 
 def write(document: Figures, path: Path) -> None:

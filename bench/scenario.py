@@ -8,10 +8,14 @@ from typing import Final, Literal
 
 from affectstream.contract import SAMPLE_RATE_HZ
 
-Kind = Literal["service", "late", "listen", "floor", "websocket"]
-"""The whole service; the same, but scoring begins at the endpoint and not before; the same without scoring
-(receive, decode, detect, segment, events); a bare grpc.aio server that reads the same frames and drops them;
-a bare WebSocket server that does."""
+Kind = Literal["service", "late", "listen", "recorded", "triton", "floor", "websocket"]
+"""What is driven:
+
+service: the whole service with the embedded model. late: the same, but scoring begins at the endpoint and not
+before. listen: without scoring: receive, decode, detect, segment, events. recorded: with a Triton that only
+remembers how late a real one was (`bench.recorded`). triton: with a real one on this machine's CPU. floor: a
+bare grpc.aio server that reads the same frames and drops them. websocket: a bare WebSocket server that does.
+"""
 
 FLOORS: Final = frozenset({"floor", "websocket"})
 """Kinds that answer nothing."""
@@ -32,10 +36,26 @@ class Scenario:
     warmup_s: float = 1.5
     ramp_s: float = 0.5
     kind: Kind = "service"
+    processes: int = 1
+    """Of the server, on one port."""
+    max_streams: int = 0
+    """The server's limit: streams above it are refused, which is no fault then. 0: its default, and it is."""
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.streams} × {self.frame_ms} ms"
+        more = f", {self.processes} processes" if self.processes > 1 else ""
+        more += f", {self.max_streams} admitted" if self.max_streams else ""
+        return f"{self.kind} {self.streams} × {self.frame_ms} ms{more}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What its server is told, as environment variables."""
+        told = {}
+        if self.processes > 1:
+            told["AFFECTSTREAM_SERVER__PROCESSES"] = str(self.processes)
+        if self.max_streams:
+            told["AFFECTSTREAM_SERVER__MAX_STREAMS"] = str(self.max_streams)
+        return told
 
     @property
     def frame_ns(self) -> int:

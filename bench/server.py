@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from bench.machine import on_core
 from bench.scenario import Kind
@@ -19,19 +19,19 @@ _READY: Final = "affectstream: ready on "
 _START_S: Final = 60.0
 _STOP_S: Final = 20.0
 
-_MODULES: Final[dict[Kind, str]] = {
+_MODULES: Final[dict[str, str]] = {
     "service": "affectstream_server",
     "late": "affectstream_server",
     "listen": "affectstream_server",
+    "recorded": "affectstream_server",
+    "triton": "affectstream_server",
+    "inference": "bench.recorded",
     "floor": "bench.floor",
     "websocket": "bench.floor_websocket",
 }
-_SETTINGS: Final[dict[Kind, dict[str, str]]] = {
-    "service": {},
+_SETTINGS: Final[dict[str, dict[str, str]]] = {
     "late": {"AFFECTSTREAM_SCORING__SPECULATE": "false"},
     "listen": {"AFFECTSTREAM_SCORING__CANARY_S": "300"},
-    "floor": {},
-    "websocket": {},
 }
 
 
@@ -45,10 +45,15 @@ class Server:
     It takes its settings from ``AFFECTSTREAM_*`` of this process, as any server does.
     """
 
-    def __init__(self, kind: Kind, core: int | None, settings: Mapping[str, str] | None = None) -> None:
-        """``settings`` are more of those variables."""
+    def __init__(
+        self,
+        kind: Kind | Literal["inference"],
+        core: int | None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """``settings`` are more of those variables. "inference" is the recorded Triton itself."""
         self._settings = dict(settings or {})
-        self._kind: Kind = kind
+        self._kind = kind
         self._core = core
         self._process: asyncio.subprocess.Process | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
@@ -61,7 +66,7 @@ class Server:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", _MODULES[self._kind], "--address", "127.0.0.1:0"),
                 cwd=_ROOT,
-                env=os.environ | _SETTINGS[self._kind] | self._settings,
+                env=os.environ | _SETTINGS.get(self._kind, {}) | self._settings,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=self._log,
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
+from collections.abc import Awaitable, Callable
 
 import grpc
 
+from affectstream.status import to_error
 from bench.channel import Call, Channel, Metadata
 from bench.scenario import Schedule
 from bench.talks import CONFIG, END_OF_AUDIO, NOT_SCORED
@@ -43,6 +45,8 @@ class Stream:
         self.blocked_frames = 0
         """Frames that fell due while gRPC still held back the one before: the server did not read."""
         self.failure = ""
+        self.refusals: list[float | None] = []
+        """Times that it was refused for want of room, each with the seconds that it was told to wait."""
         self._channel = channel
         self._schedule = schedule
         self._talk = talk
@@ -70,10 +74,25 @@ class Stream:
                 self.failure = f"not over {timeout_s:.0f} s after the end of its audio"
 
     async def _run(self) -> None:
+        """One call, or none that was admitted: who is refused asks again when told, until the window ends."""
+        _, end_ns = self._schedule.window_ns
+        await self._converse(self._write)
+        while self.refusals and self.refusals[-1]:
+            again_ns = time.monotonic_ns() + round(self.refusals[-1] * 1e9)
+            if again_ns >= end_ns:
+                return
+            await asyncio.sleep(self.refusals[-1])
+            asked = len(self.refusals)
+            await self._converse(self._ask)
+            if len(self.refusals) == asked:
+                self.failure = self.failure or "admitted where the server was full"
+                return
+
+    async def _converse(self, write: Callable[[Call], Awaitable[None]]) -> None:
         call = self._channel.open(self._metadata)
         reader = asyncio.get_running_loop().create_task(self._read(call))
         try:
-            await self._write(call)
+            await write(call)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             pass  # the call is over; its status says why
         except asyncio.CancelledError:
@@ -81,6 +100,11 @@ class Stream:
             await asyncio.wait([reader])
             raise
         await reader
+
+    async def _ask(self, call: Call) -> None:
+        """Only whether there is room."""
+        await call.write(CONFIG)
+        await call.done_writing()
 
     async def _write(self, call: Call) -> None:
         await call.write(CONFIG)
@@ -109,5 +133,10 @@ class Stream:
         except (grpc.aio.AioRpcError, asyncio.CancelledError):
             pass  # looked at below: a call that the server ends early raises in either place
         code = await call.code()
-        if code is not grpc.StatusCode.OK:
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED and self._schedule.scenario.max_streams:
+            refused = to_error(code, await call.details() or "", await call.trailing_metadata())
+            self.refusals.append(refused.retry_after_s)
+            if not refused.retry_after_s:
+                self.failure = "refused, and not told when to come again"
+        elif code is not grpc.StatusCode.OK:
             self.failure = f"{code.name}: {await call.details()}"

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.__main__ import main, parser, steps
+from bench.__main__ import chosen, main, parser
 from bench.account import LAGS
+from bench.commands import NAMED
 from bench.driver import PROBE_S
 from bench.histogram import Histogram
 from bench.job import Job
 from bench.machine import Gauge, on_core, versions
 from bench.measure import drive
+from bench.plan import FULL, QUICK
 from bench.scenario import Scenario
 from bench.server import Server, ServerFailed
 from bench.talks import find
@@ -32,7 +34,7 @@ STALL_S = 0.8
 
 TIMES = {"count", "p50", "p95", "p99", "p99.9", "max", "run_p50", "run_p99", "histogram"}
 OF_EVERY_CONFIGURATION = {
-    *("name", "kind", "streams", "frame_ms", "seconds", "runs"),
+    *("name", "kind", "streams", "frame_ms", "processes", "seconds", "runs"),
     *(
         "cpu_s_per_audio_hour",
         "server_cpu_share",
@@ -69,6 +71,7 @@ def test_two_streams_for_a_few_seconds(tmp_path: Path) -> None:
     assert document["passed"]
     assert document["versions"].keys() == VERSIONS
     assert {"date", "command", "pinning", "speech"} <= document.keys()
+    assert document.keys() >= set(NAMED)
     service, floor = document["configurations"]
     (batched,) = document["vad"]
     assert (batched["row"], batched["streams"]) == ("batched", 2)
@@ -114,23 +117,37 @@ def test_options_out_of_range_are_refused_by_name(
     assert options[0] in capsys.readouterr().err
 
 
-def test_steps_are_every_pair_each_with_its_floor() -> None:
+def test_options_choose_scenarios_each_with_its_floor() -> None:
     def names(*options: str) -> list[str]:
-        return [one.name for one in steps(parser().parse_args(options))]
+        plan = chosen(parser().parse_args(options))
+        assert len({tuple(steps) for steps in plan.rounds}) == 1
+        return [one.name for one in plan.rounds[0]]
 
-    assert names() == [
-        *("listen 100 × 20 ms", "floor 100 × 20 ms", "service 100 × 20 ms"),
-        *("listen 100 × 100 ms", "floor 100 × 100 ms", "service 100 × 100 ms"),
-        *("late 50 × 20 ms", "floor 50 × 20 ms", "websocket 100 × 20 ms"),
-        *("vad ours 100", "vad batched 100", "vad ours 20", "vad batched 20"),
-    ]
     assert names("--streams", "5", "--kind", "listen", "late") == [
-        *("listen 5 × 20 ms", "floor 5 × 20 ms", "late 5 × 20 ms", "vad batched 5")
+        *("listen 5 × 20 ms", "late 5 × 20 ms", "floor 5 × 20 ms", "vad batched 5")
     ]
     assert names("--streams", "5", "6", "--frame-ms", "20", "40", "--no-floor") == [
         *("service 5 × 20 ms", "service 5 × 40 ms", "service 6 × 20 ms", "service 6 × 40 ms")
     ]
     assert names("--streams", "5", "5", "--no-floor") == ["service 5 × 20 ms"]
+    assert len(chosen(parser().parse_args(["--streams", "5", "--runs", "4"])).rounds) == 4
+
+
+def test_without_options_all_parts_are_measured() -> None:
+    assert chosen(parser().parse_args([])) is QUICK
+    assert chosen(parser().parse_args(["--full"])) is FULL
+    assert not chosen(parser().parse_args(["--streams", "5"])).searches
+    for plan in (QUICK, FULL):
+        assert {(one.kind, one.frame_ms) for one in plan.searches} >= {("recorded", 20), ("recorded", 100)}
+        assert [load.streams for load in plan.overhead] == [1, 50]
+        assert plan.idle_streams == 1_000
+        for steps in plan.rounds:
+            assert len(set(steps)) == len(steps)
+            assert {"listen 100 × 20 ms", "floor 100 × 20 ms", "vad batched 100"} <= {
+                one.name for one in steps
+            }
+    assert FULL.churn_minutes == 20
+    assert len(FULL.rounds) >= 5
 
 
 def test_versions_are_known() -> None:
@@ -189,7 +206,7 @@ async def test_a_bare_websocket_server_takes_every_frame() -> None:
         run = await drive(Job(scenario, server.address, server.pid, talks), None, lambda _: None)
     assert run["faults"] == []
     assert run["audio_s"] == pytest.approx(3.0)
-    assert len(Histogram.decode(run["histograms"]["loop_probe_ms"])) == 4
+    assert len(Histogram.decode(run["histograms"]["loop_probe_ms"])) == 10
 
 
 async def test_listening_declares_every_utterance_and_scores_none() -> None:
