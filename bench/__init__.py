@@ -10,7 +10,12 @@
     machine.py     versions, cores, processes
     measure.py     all runs, in alternation
     figures.py     the runs of a scenario → its figures
-    report.py      figures → the tables and latest.json
+    report.py      figures → the tables and latest.json; summary.py names those that one asks for
+    plan.py        what is measured, quickly or for the docs; backends.py: the Tritons behind it
+    recorded.py    a Triton that only remembers how late a real one was
+    capacity.py    the most streams a core; overload.py: twice as many; memory.py: what each holds
+    overhead.py    the service above raw Triton
+    commands.py    compare, readme, plots
 
 vad/              VAD and segmentation without a network, ours and others'
 neighbour.py      what one tenant's flood (flood.py) does to another

@@ -30,6 +30,9 @@ from tools.triton.server import TritonFailed
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _LOG_WIDTH: Final = 110
+_LEAST_CAPACITY: Final = 50
+_MOST_CAPACITY: Final = 200
+"""Twice as many are what one driver can send on time."""
 
 _ABOUT: Final = """\
 Drive the service with many streams at real time and measure what that costs and how long answers take.
@@ -193,14 +196,21 @@ async def measure(plan: Plan, files: Sequence[Path], result: report.Report, cons
         if plan.overload_rounds:
             console.print("== overload")
             runs = await overload.measure(
-                plan.overload_capacity,
+                _capacity(result.parts.get("searches", ())),
                 kind="recorded",
                 rounds=plan.overload_rounds,
                 seconds=plan.seconds,
                 files=files,
                 backends=backends,
+                admit_all=plan.admit_all,
             )
             result.parts["overload"] = overload.figures(runs)
+
+
+def _capacity(searches: Sequence[report.Figures]) -> int:
+    """The streams of 20 ms that were found to hold, or as many as are worth an overload."""
+    found = (one["streams"] for one in searches if (one["kind"], one["frame_ms"]) == ("recorded", 20))
+    return min(max(next(found, 0), _LEAST_CAPACITY), _MOST_CAPACITY)
 
 
 def tell(document: report.Figures, console: Console) -> None:

@@ -124,7 +124,7 @@ async def utterance(streams: int, talk: Sequence[bytes], cores: Cores) -> float:
 async def churn(streams: int, talk: Sequence[bytes], minutes: float, cores: Cores) -> dict[str, Any]:
     """Calls that come and go, ``streams`` at once: memory over time, and what it gains in an hour."""
     samples: list[tuple[float, float]] = []
-    ends_at = time.monotonic() + 60 * minutes
+    ends_at = 0.0
     calls = 0
     frames = range(round(_CALL_S / _FRAME_S))
 
@@ -139,6 +139,7 @@ async def churn(streams: int, talk: Sequence[bytes], minutes: float, cores: Core
 
     async with Server("service", cores.server) as server:
         gauge = Gauge(server.pid)
+        ends_at = time.monotonic() + 60 * minutes
         channels = [GrpcChannel(server.address) for _ in range(-(-streams // _STREAMS_A_CONNECTION))]
         async with asyncio.TaskGroup() as tasks:
             for number in range(streams):

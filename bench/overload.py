@@ -4,6 +4,8 @@
 same, in alternation. Who is refused asks again when the server says it may. Goodput is finals that their
 client had within 150 ms of when the deciding sample was due. Exit code 1: goodput fell below 90 % of its
 peak, a refusal was not RESOURCE_EXHAUSTED with the time to come again, or a final is missing.
+
+With --admit-all, twice as many also against a server that admits them, to see what the limit is good for.
 """
 
 from __future__ import annotations
@@ -30,19 +32,27 @@ from tools.triton.server import TritonFailed
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 LEAST_SHARE: Final = 0.9
+_NO_LIMIT: Final = 100_000
 
 Runs = dict[Scenario, list[Run]]
 
 
 async def measure(
-    capacity: int, *, kind: Kind, rounds: int, seconds: float, files: Sequence[Path], backends: Backends
+    capacity: int,
+    *,
+    kind: Kind,
+    rounds: int,
+    seconds: float,
+    files: Sequence[Path],
+    backends: Backends,
+    admit_all: bool = False,
 ) -> Runs:
-    """Runs at the limit and at twice as many. Raises as `bench.measure.run_once` does."""
+    """Runs at the limit, at twice as many, and of as many without a limit. Raises as `run_once` does."""
     cores = choose_cores()
     scenarios = [
-        Scenario(streams, 20, seconds=seconds, kind=kind, max_streams=capacity)
-        for streams in (capacity, 2 * capacity)
-    ]
+        Scenario(streams, 20, seconds=seconds, kind=kind, max_streams=limit)
+        for streams, limit in ((capacity, capacity), (2 * capacity, capacity), (2 * capacity, _NO_LIMIT))
+    ][: 3 if admit_all else 2]
     runs: Runs = {scenario: [] for scenario in scenarios}
     for _ in range(rounds):
         for scenario in scenarios:
@@ -52,7 +62,7 @@ async def measure(
 
 def figures(runs: Runs) -> dict[str, Any]:
     """Goodput at the limit and at twice as many, the ratio in each round, and what must not be."""
-    (full, at_limit), (twice, above) = runs.items()
+    (full, at_limit), (twice, above), *unlimited = runs.items()
     goodput = {
         scenario: [run["in_time"] / scenario.seconds for run in found] for scenario, found in runs.items()
     }
@@ -76,6 +86,15 @@ def figures(runs: Runs) -> dict[str, Any]:
         "declared": sum(run["declared"] for run in above),
         "delivered": sum(run["delivered"] for run in above),
         "faults": faults,
+        "admit_all": {
+            "goodput_per_s": spread(goodput[unlimited[0][0]]),
+            "delivered_share": spread(
+                [run["delivered"] / max(run["declared"], 1) for run in unlimited[0][1]]
+            ),
+            "faults": sum(len(run["faults"]) for run in unlimited[0][1]),
+        }
+        if unlimited
+        else None,
     }
 
 
@@ -87,6 +106,12 @@ def tell(found: dict[str, Any], console: Console) -> None:
         f"many: {goodput['twice']:.1f}, {found['share_of_peak']['median']:.0%}; {found['delivered']} of "
         f"{found['declared']} finals; {found['refused_streams']} streams refused, {found['refusals']} times"
     )
+    if admitted := found["admit_all"]:
+        share = admitted["delivered_share"]["median"]
+        console.print(
+            f"overload: all of them admitted: {admitted['goodput_per_s']['median']:.1f} finals a second "
+            f"in time, {share:.0%} of all delivered, {admitted['faults']} faults"
+        )
     for fault in found["faults"][:10]:
         console.print(f"! overload: {fault}", markup=False)
 
@@ -107,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--audio", type=Path, nargs="+", default=(), metavar="FILE", help="speech to send")
     parser.add_argument("--output", type=Path, default=_ROOT / "bench/results/overload.json", metavar="FILE")
+    parser.add_argument("--admit-all", action="store_true", help="as many without a limit, too")
     args = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
 
@@ -119,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 seconds=args.seconds,
                 files=files,
                 backends=backends,
+                admit_all=args.admit_all,
             )
 
     try:

@@ -25,8 +25,9 @@ class Plan:
     """Runs of each search, at most."""
     idle_streams: int
     churn_minutes: float
-    overload_capacity: int
     overload_rounds: int
+    admit_all: bool
+    """Let all of the overload in, too, in runs of their own."""
     overhead: Sequence[Load]
     seconds: float
     """Of the windows of searches and of the overload."""
@@ -62,8 +63,8 @@ QUICK: Final = Plan(
     search_runs=2,
     idle_streams=1_000,
     churn_minutes=0.0,
-    overload_capacity=100,
     overload_rounds=1,
+    admit_all=False,
     overhead=[Load(1, 8.0, 8.0), Load(50, 1.0, 8.0)],
     seconds=3.0,
 )
@@ -98,8 +99,8 @@ FULL: Final = Plan(
     search_runs=7,
     idle_streams=1_000,
     churn_minutes=20.0,
-    overload_capacity=100,
     overload_rounds=5,
+    admit_all=True,
     overhead=[Load(1, 8.0, 60.0), Load(50, 1.0, 60.0)],
     seconds=10.0,
 )

@@ -24,6 +24,7 @@ def judged(**above: object) -> list[str]:
     run.update(above)  # type: ignore[typeddict-item]
     runs: Runs = {FULL: [made_run(delivered=100, declared=100)], TWICE: [run]}
     found = figures(runs)
+    assert found["admit_all"] is None
     console = Console(file=io.StringIO(), record=True)
     tell(found, console)
     assert all(fault.split()[0] in console.export_text() for fault in found["faults"])
@@ -36,6 +37,17 @@ def test_nine_tenths_of_the_peak_and_every_refusal_are_wanted() -> None:
     assert judged(in_time=80) == ["goodput fell to 80% of its peak"]
     assert judged(refused_streams=98) == ["run 1: 98 streams were refused, not 100"]
     assert judged(faults=["stream 3: u1: 0 finals"]) == ["stream 3: u1: 0 finals"]
+
+
+def test_those_admitted_without_a_limit_are_told_and_not_judged() -> None:
+    run = made_run(delivered=95, declared=95)
+    run["refused_streams"] = 100
+    lost = made_run(delivered=10, declared=200, faults=["stream 1: late"])
+    all_in = Scenario(200, 20, max_streams=1_000)
+    found = figures({FULL: [made_run(delivered=100, declared=100)], TWICE: [run], all_in: [lost]})
+    assert found["faults"] == []
+    assert found["admit_all"]["delivered_share"]["median"] == 0.05
+    assert found["admit_all"]["faults"] == 1
 
 
 async def test_who_is_refused_is_told_when_to_come_again() -> None:
