@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from pathlib import Path
@@ -136,6 +137,9 @@ def _check_files(settings: Settings) -> None:
 
 
 def _say_ready(address: str) -> None:
+    # What was loaded stays: looking at it again and again, the collector would let dead sessions lie.
+    gc.collect()
+    gc.freeze()
     sys.stdout.write(f"affectstream: ready on {address}\n")
     sys.stdout.flush()
 

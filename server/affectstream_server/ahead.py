@@ -31,20 +31,20 @@ class ScoringAhead:
     def consider(self, channel: Channel, is_scored: Callable[[Ended], bool]) -> None:
         """A block was decided on. ``is_scored``: the model would be asked about such bounds."""
         segmenter, scoring = channel.segmenter, self._scoring
-        silence = segmenter.preview() if self._speculate and isinstance(segmenter, Segmenter) else None
+        is_silent = self._speculate and isinstance(segmenter, Segmenter) and segmenter.heard_end
         if scoring.is_ahead(channel.index):
-            if silence is None:
+            if not is_silent:
                 scoring.speech_went_on(channel.index, provisional=self.provisional_interval > 0)
             return
-        if not self._share.has_room:
-            return
+        interval = self._interval if is_silent else self.provisional_interval
         since_last = segmenter.position - channel.scored_until
-        if silence is not None:
-            if since_last >= self._interval and is_scored(silence):
-                channel.scored_until = segmenter.position
-                scoring.speculate(channel.cut(silence))
-        elif self.provisional_interval and since_last >= self.provisional_interval:
-            so_far = segmenter.so_far()
-            if so_far is not None and is_scored(so_far):
-                channel.scored_until = segmenter.position
-                scoring.score_so_far(channel.cut(so_far))
+        if not (is_silent or interval) or since_last < interval or not self._share.has_room:
+            return
+        bounds = segmenter.so_far()
+        if bounds is None or not is_scored(bounds):
+            return
+        channel.scored_until = segmenter.position
+        if is_silent:
+            scoring.speculate(channel.cut(bounds))
+        else:
+            scoring.score_so_far(channel.cut(bounds))

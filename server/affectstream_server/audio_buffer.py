@@ -8,7 +8,8 @@ import numpy as np
 
 from affectstream_server.stages.decode import Samples
 
-_SMALLEST: Final = 4_096
+_STEP: Final = 2_048
+"""Room is taken in such steps, and so much to spare; of what is long, an eighth to spare."""
 
 
 class AudioBuffer:
@@ -26,6 +27,10 @@ class AudioBuffer:
     def allocated_bytes(self) -> int:
         """Memory that it holds."""
         return self._data.nbytes
+
+    def has_space(self, count: int) -> bool:
+        """So many samples can be added without moving or growing what is kept."""
+        return self._offset + self.end - self.start + count <= len(self._data)
 
     def append(self, samples: Samples) -> None:
         """Add samples at the end."""
@@ -58,11 +63,15 @@ class AudioBuffer:
         self._offset = 0
         self.start = self.end = position
 
+    def free(self) -> None:
+        """Give everything back; nothing is read or added any more."""
+        self._data = np.empty(0, np.int16)
+        self._offset = 0
+        self.start = self.end
+
     def _move(self, needed: int) -> None:
         kept = self.view(self.start, self.end)
-        size = _SMALLEST
-        while size < needed * 3 // 2:
-            size *= 2
+        size = -(-(needed + max(needed // 8, _STEP)) // _STEP) * _STEP
         if size == len(self._data):
             self._data[: len(kept)] = kept.copy()
         else:

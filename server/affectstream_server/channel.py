@@ -95,9 +95,15 @@ class Channel:
             return self.heard
         return self.settled_until
 
+    @property
+    def _needed_from(self) -> int:
+        return min(self.segmenter.keep_from, self.segmenter.position - CONTEXT_SAMPLES)
+
     def feed(self, data: bytes, now: float) -> None:
-        """Decode a chunk. ``now`` is its arrival in seconds. Raises `InvalidRequest`."""
+        """Decode a chunk. ``now`` is its arrival, `time.monotonic`. Raises `InvalidRequest`."""
         samples = self._decoder.decode(data)
+        if self.slot is not None and not self._buffer.has_space(len(samples)):
+            self._buffer.drop_before(self._needed_from)
         self._buffer.append(samples)
         self.fed += len(samples)
         self._arrived_at = now
@@ -115,7 +121,7 @@ class Channel:
         position = self.heard if until is None else min(until, self.heard)
         decided: list[Opened | Utterance] = []
         while boundaries := segmenter.advance(max(position, segmenter.position)):
-            decided += [self._named(boundary, time.perf_counter()) for boundary in boundaries]
+            decided += [self._named(boundary, time.monotonic()) for boundary in boundaries]
         self._buffer.drop_before(segmenter.keep_from)
         return decided
 
@@ -147,9 +153,11 @@ class Channel:
         segmenter = self.segmenter
         assert isinstance(segmenter, Segmenter)  # noqa: S101 - only such channels are looked at
         boundaries = segmenter.push(probability)
-        decided = [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
-        self._buffer.drop_before(min(segmenter.keep_from, segmenter.position - CONTEXT_SAMPLES))
-        return decided
+        return [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
+
+    def free(self) -> None:
+        """The session is over: its audio is not needed any more."""
+        self._buffer.free()
 
     def begin_utterance(self, start: int) -> Opened:
         """The caller heard speech begin. Raises `ValueError` with the earliest start that is possible."""

@@ -79,10 +79,10 @@ class Hearing:
         if self.paused:
             self._host.warn("AUDIO_WHILE_PAUSED", "audio came while it was paused; it is taken as resumed")
             self.paused = False
-        self.heard_at = time.monotonic()
+        now = self.heard_at = time.monotonic()
         start = self._checked_start(chunk) if chunk.HasField("start_samples") else self._next
         if self._unpacker is None:
-            self._hear(data, start)
+            self._hear(data, start, now)
             return
         if chunk.HasField("start_samples") and self.format.encoding == "OGG_OPUS":
             raise InvalidRequest("audio.start_samples", start, "unset with OGG_OPUS: pages carry positions")
@@ -92,7 +92,7 @@ class Hearing:
         """All audio was sent: hear what is still inside."""
         if self._unpacker is not None:
             self._hear_parts(self._unpacker.finish(), self._next)
-        now = time.perf_counter()
+        now = time.monotonic()
         for channel in self._host.channels:
             channel.end_audio(now)
         self.ended = True
@@ -101,7 +101,7 @@ class Hearing:
         """Audio from here to ``frames`` is missing: it becomes a gap."""
         rate_hz = self.format.sample_rate_hz
         position, start = from_rate(frames, rate_hz), from_rate(self.frames, rate_hz)
-        now = time.perf_counter()
+        now = time.monotonic()
         for channel in self._host.channels:
             channel.end_audio(now)
         self._host.missing_until(self.frames)
@@ -149,10 +149,10 @@ class Hearing:
                     value=f"sample {start}",
                 )
             else:
-                self._hear(part, start)
+                self._hear(part, start, self.heard_at)
                 start += len(part) // self.format.frame_bytes
 
-    def _hear(self, data: bytes, start: int) -> None:
+    def _hear(self, data: bytes, start: int, now: float) -> None:
         frame_bytes = self.format.frame_bytes
         end = start + len(data) // frame_bytes
         self._next = max(self._next, end)
@@ -166,7 +166,6 @@ class Hearing:
             )
         if start > self.frames:
             self.skip_to(start)
-        now = time.perf_counter()
         for channel in self._host.channels:
             channel.feed(data, now)
         self.frames += len(data) // frame_bytes

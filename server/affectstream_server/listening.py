@@ -84,6 +84,8 @@ class Listening:
         self._ahead = ahead
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._allowed = True
+        self._most_pending = settings.scoring.max_pending_per_stream
         self.hearing = Hearing(self, config.format)
         self.channels = tuple(self._open_channel(index) for index in config.analysed)
 
@@ -107,10 +109,16 @@ class Listening:
         """Position after the newest sample of any channel, at 16 kHz."""
         return max(channel.heard for channel in self.channels)
 
+    def has_room(self) -> bool:
+        """Count what was heard; more may be taken at once. Where not, `room` waits for it."""
+        channels = self.channels
+        fed = channels[0].fed if len(channels) == 1 else sum(channel.fed for channel in channels)
+        self._allowed = self._session.quota.take(fed, len(channels))
+        return self._allowed and self._has_room.is_set()
+
     async def room(self) -> None:
-        """Wait until more audio may be taken: this is what makes a fast sender wait."""
-        fed = sum(channel.fed for channel in self.channels)
-        waited = await self._session.quota.room(fed, len(self.channels))
+        """Wait until more audio may be taken, after `has_room` said no: this makes a fast sender wait."""
+        waited = not self._allowed and await self._session.quota.room()
         if not self._has_room.is_set():
             await self._has_room.wait()
             waited = True
@@ -123,29 +131,30 @@ class Listening:
             if channel.slot is None:
                 self.settle(channel)
             elif channel.has_block:
-                self._detection.enqueue(self._session, channel)
-        self.make_room()
+                if not channel.queued:
+                    self._detection.enqueue(self._session, channel)
+                self.make_room()
 
     def make_room(self) -> None:
         """Say whether more audio may be taken."""
         session = self._session
-        waiting = max((channel.undecided for channel in self.channels), default=0)
-        crowded = len(session.voice.scoring) >= self._settings.scoring.max_pending_per_stream
-        busy = waiting > _BACKLOG_SAMPLES // 2 or crowded or session.events.is_crowded
+        busy = session.events.is_crowded or len(session.voice.scoring) >= self._most_pending
+        for channel in self.channels:
+            busy = busy or channel.undecided > _BACKLOG_SAMPLES // 2
         if busy and session.failure is None:
             self._has_room.clear()
         else:
             self._has_room.set()
 
-    def decided(self, channel: Channel, probability: float) -> None:
-        """The detector's answer for a channel's next block."""
+    def decided(self, channel: Channel, probability: float, now: float) -> None:
+        """The detector's answer for a channel's next block; ``now`` is `time.monotonic`."""
         session = self._session
-        decided = channel.decide(probability, time.perf_counter())
+        decided = channel.decide(probability, now)
         if decided:
             self.took(channel, decided)
-        if channel.open_utterance_id:
+        if channel.segmenter.is_open:
             self._ahead.consider(channel, session.voice.is_scored)
-        if session.turns.ended:
+        if session.voice.turns.ended:
             session.end_turns()
         if not self._has_room.is_set() or self.hearing.ended:
             self.make_room()

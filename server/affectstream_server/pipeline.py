@@ -162,6 +162,7 @@ class Pipeline:
         if any(channel.queued for channel in session.channels):
             self._waiting.remove(session.identity.tenant, lambda entry: entry[0] is session)
         for channel in session.channels:
+            channel.free()
             if channel.slot is not None:
                 self._detector.close(channel.slot)
                 channel.slot = None
@@ -237,9 +238,10 @@ class Pipeline:
         began = time.perf_counter()
         slots = [channel.slot for _, channel in batch if channel.slot is not None]
         probabilities = self._detector.detect(slots, [channel.window() for _, channel in batch])
+        now = time.monotonic()
         for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
             try:
-                session.listening.decided(channel, probability)
+                session.listening.decided(channel, probability, now)
             except Exception:  # noqa: BLE001 - one session's fault must not stop the others
                 _log.exception("session %s failed", session.session_id)
                 session.interrupt(InternalFault())

@@ -57,21 +57,27 @@ class Stream:
 
     def receive(self, request: pb.StreamAffectRequest) -> None:
         """Take the next message. Raises `ServiceError`; the stream cannot go on then."""
-        self._order = self._order.advance(request)
         kind = request.WhichOneof("request")
+        if kind != "audio" or not self._order.takes_audio:
+            self._order = self._order.advance(request)
+        session = self.session
         if kind == "config":
             self.session = self._sessions.begin(request.config, self)
             self._begun.set()
-        elif self.session is not None and self.holds_session:
+        elif session is not None and session.stream is self:
             if kind == "audio":
-                self.session.hearing.take(request.audio)
+                session.listening.hearing.take(request.audio)
             elif self._order.ended:
-                self.session.end_audio(request.control)
+                session.end_audio(request.control)
             else:
-                self.session.control(request.control)
+                session.control(request.control)
+
+    def has_room(self) -> bool:
+        """More audio may be taken at once; where not, `room` waits for it."""
+        return self.session is None or self.session.listening.has_room()
 
     async def room(self) -> None:
-        """Wait until more audio may be taken: this is what makes a fast sender wait."""
+        """Wait until more audio may be taken, after `has_room` said no: this makes a fast sender wait."""
         if self.session is not None:
             await self.session.listening.room()
 

@@ -33,6 +33,8 @@ class StreamQuota:
         self._clock = clock
         self._began_at: float | None = None
         self._taken = 0
+        self._fresh = 0
+        self._channels = 1
         self._held_s = 0.0
         self.is_ahead = False
         """More audio came than time has passed: what is at real time goes before it."""
@@ -40,17 +42,18 @@ class StreamQuota:
         self.warn: Callable[..., None] = lambda *_, **__: None
         """Says in the stream that something is over quota; takes what `Voice.warn` does."""
 
-    async def room(self, samples: int, channels: int) -> bool:
-        """Wait until more audio may be read, after ``samples`` so far in all ``channels``, at 16 kHz.
-
-        True: it did wait.
-        """
-        if not channels:
-            return False
-        self._look(samples / channels)
-        audio = self.tenant.audio
-        seconds = (samples - self._taken) / SAMPLE_RATE_HZ
+    def take(self, samples: int, channels: int) -> bool:
+        """Count audio: ``samples`` so far in all ``channels``, at 16 kHz. True: more may be read at once."""
+        self._fresh = samples - self._taken
         self._taken = samples
+        self._channels = channels
+        self._look()
+        return self.tenant.audio is None and not self.is_ahead
+
+    async def room(self) -> bool:
+        """Wait until more audio may be read, after `take` said that it may not at once. True: it did wait."""
+        audio = self.tenant.audio
+        seconds = self._fresh / SAMPLE_RATE_HZ
         waited = False
         if audio is not None:
             audio.take(seconds)
@@ -58,17 +61,17 @@ class StreamQuota:
                 self._hold(wait_s)
                 waited = True
                 await asyncio.sleep(wait_s)
-                self._look(samples / channels)
+                self._look()
         if self.is_ahead and (wait_s := self._real_time.take(seconds)):
             waited = True
             await asyncio.sleep(wait_s)
         return waited
 
-    def _look(self, samples: float) -> None:
+    def _look(self) -> None:
         now = self._clock()
         if self._began_at is None:
             self._began_at = now
-        self.is_ahead = samples / SAMPLE_RATE_HZ - (now - self._began_at) > _AHEAD_S
+        self.is_ahead = self._taken / (SAMPLE_RATE_HZ * self._channels) - (now - self._began_at) > _AHEAD_S
 
     def _hold(self, wait_s: float) -> None:
         """Tell of audio that waits; once, when it is more than a caller may leave unnoticed."""

@@ -177,7 +177,8 @@ async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) 
                 stream.receive(request)
                 if not configured and stream.failure is None:
                     reading.reschedule(None)
-                await stream.room()
+                if not stream.has_room():
+                    await stream.room()
                 stream.waiting_since = loop.time()
     except TimeoutError:
         if stream.session is None:

@@ -37,13 +37,13 @@ class Outlet:
     """One stream's way out of a session's events."""
 
     def __init__(self, first: tuple[bytes, ...] = ()) -> None:
-        self._first = deque(first)
-        self._last: deque[bytes] | None = None
+        self._first = list(first)
+        self._last: list[bytes] | None = None
 
     def end(self, *last: bytes) -> None:
         """Nothing of the session goes this way any more, but for these last words."""
         if self._last is None:
-            self._last = deque(last)
+            self._last = list(last)
 
     @property
     def ended(self) -> bool:
@@ -52,12 +52,12 @@ class Outlet:
 
     def withhold(self) -> None:
         """Take the values out of what waits to be sent again."""
-        self._first = deque(withheld(data) for data in self._first)
+        self._first = [withheld(data) for data in self._first]
 
     def own(self) -> bytes | None:
         """What goes this way alone, next; None: nothing does."""
         ready = self._first if self._last is None else self._last
-        return ready.popleft() if ready else None
+        return ready.pop(0) if ready else None
 
 
 class EventQueue:
@@ -80,7 +80,7 @@ class EventQueue:
         """Is told of each event that goes out."""
         self._events: deque[tuple[pb.SessionEvent, int]] = deque()
         self._bytes = 0
-        self._written: deque[tuple[int, bytes]] = deque()
+        self._written: list[tuple[int, bytes]] = []
         self._written_bytes = 0
         self._outlet = Outlet()
         self._ready = asyncio.Event()
@@ -112,7 +112,7 @@ class EventQueue:
         for event, _ in self._events:
             withhold_values(event)
         self._outlet.withhold()
-        kept, self._written, self._written_bytes = self._written, deque(), 0
+        kept, self._written, self._written_bytes = self._written, [], 0
         for sequence, data in kept:
             self._remember(sequence, withheld(data))
         if self.publication is not None:
@@ -224,7 +224,7 @@ class EventQueue:
         self._written.append((sequence, data))
         self._written_bytes += len(data)
         while self._written_bytes > LIMITS.replay_bytes:
-            self._written_bytes -= len(self._written.popleft()[1])
+            self._written_bytes -= len(self._written.pop(0)[1])
 
     def _drop_what_may_go(self) -> None:
         kept = [(event, size) for event, size in self._events if not may_go(event)]

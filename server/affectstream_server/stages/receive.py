@@ -34,6 +34,11 @@ class Order:
     configured: bool = False
     ended: bool = False
 
+    @property
+    def takes_audio(self) -> bool:
+        """Audio may come next, and nothing changes by it."""
+        return self.configured and not self.ended
+
     def advance(self, request: pb.StreamAffectRequest) -> Order:
         kind = request.WhichOneof("request")
         if kind is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -62,7 +61,7 @@ class ScoringQueue:
         self._deadline_s = deadline_ms / 1_000
         self._deliver = deliver
         self._deliver_provisional = deliver_provisional
-        self._jobs: deque[tuple[Utterance, asyncio.Future[Verdict]]] = deque()
+        self._jobs: list[tuple[Utterance, asyncio.Future[Verdict]]] = []
         self._ahead: dict[int, _Ahead] = {}
         self._provisional: dict[int, asyncio.Task[Verdict]] = {}
         self.explaining: Explaining | None = None
@@ -139,7 +138,7 @@ class ScoringQueue:
     def close(self) -> None:
         """Cancel what was not delivered."""
         while self._jobs:
-            self._jobs.popleft()[1].cancel()
+            self._jobs.pop(0)[1].cancel()
         for ahead in self._ahead.values():
             ahead.task.cancel()
         for task in self._provisional.values():
@@ -155,7 +154,7 @@ class ScoringQueue:
 
     def _deliver_in_order(self, _: asyncio.Future[Verdict]) -> None:
         while self._jobs and self._jobs[0][1].done():
-            job = self._jobs.popleft()[1]
+            job = self._jobs.pop(0)[1]
             if not job.cancelled():
                 self._deliver(job.result())
 

@@ -90,6 +90,7 @@ class Segmenter:
         adaptive = endpointing.settings.hangover_policy == "ADAPTIVE"
         self._phrase = Phrase(endpointing.hangover, weights) if adaptive else None
         self._shortest = self._phrase.shortest if self._phrase else endpointing.hangover
+        self._enough_silence = max(1, endpointing.post_roll)
         self._hangover = 0
         self._floor = 0
         self._onset = -1
@@ -116,14 +117,13 @@ class Segmenter:
         longest = self.position - self._rules.max_utterance
         return max(self._floor, onset - self._rules.pre_roll, longest)
 
-    def preview(self) -> Ended | None:
-        """The utterance as it will be if the silence heard now holds; None while its end is not heard."""
-        if not self.is_open or self.position - self._speech_end < max(1, self._rules.post_roll):
-            return None
-        return self._ended(self.position, Trigger.SPEECH_ENDED)
+    @property
+    def heard_end(self) -> bool:
+        """The silence heard now holds the open utterance's post-roll."""
+        return self.is_open and self.position - self._speech_end >= self._enough_silence
 
     def so_far(self) -> Ended | None:
-        """The open utterance as far as it was decided on; None if none is open."""
+        """The open utterance as it will be if what follows is silence; None if none is open."""
         return self._ended(self.position, Trigger.SPEECH_ENDED) if self.is_open else None
 
     def jump(self, position: int) -> None:

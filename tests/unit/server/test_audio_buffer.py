@@ -38,6 +38,14 @@ def test_an_hour_of_silence_takes_no_more_room_than_a_second() -> None:
     assert buffer.allocated_bytes <= 2 * 2 * 32_768
 
 
+@pytest.mark.parametrize("seconds", [1, 5, 30])
+def test_an_utterance_takes_little_more_room_than_its_samples(seconds: int) -> None:
+    buffer = AudioBuffer()
+    for _ in range(50 * seconds):
+        buffer.append(np.zeros(320, np.int16))
+    assert buffer.allocated_bytes <= seconds * 32_000 * 1.15 + 8_192
+
+
 def test_room_of_a_long_utterance_is_given_back() -> None:
     buffer = AudioBuffer()
     for _ in range(30):

@@ -152,6 +152,11 @@ def test_idle_tenants_are_forgotten_and_others_are_not(monkeypatch: pytest.Monke
     assert found.tenant("idle") is not idle
 
 
+async def waited(stream: StreamQuota, samples: int, channels: int) -> bool:
+    """It had to wait after so much audio."""
+    return not stream.take(samples, channels) and await stream.room()
+
+
 async def test_a_bulk_stream_leaves_room_to_one_at_real_time() -> None:
     clock = Clock()
     tenant = Tenant("t", Quota(audio_rate=10.0), clock)
@@ -159,16 +164,16 @@ async def test_a_bulk_stream_leaves_room_to_one_at_real_time() -> None:
     bulk, live = (StreamQuota(tenant, share, real_time, clock) for _ in range(2))
     warnings: list[str] = []
     bulk.warn = lambda code, *_, **__: warnings.append(code)
-    assert not await live.room(320, 1)
-    assert not await bulk.room(8 * 16_000, 1), "its burst"
-    reading = asyncio.create_task(bulk.room(18 * 16_000, 1))
+    assert not await waited(live, 320, 1)
+    assert not await waited(bulk, 8 * 16_000, 1), "its burst"
+    reading = asyncio.create_task(waited(bulk, 18 * 16_000, 1))
     await asyncio.sleep(0.01)
     assert not reading.done()
     assert warnings == ["QUOTA_AUDIO_RATE"]
     clock.now += 0.02
-    assert not await live.room(640, 1), "what remains of the burst is for it"
+    assert not await waited(live, 640, 1), "what remains of the burst is for it"
     clock.now += 10
-    assert not await live.room(960, 1)
+    assert not await waited(live, 960, 1)
     reading.cancel()
     await asyncio.wait([reading])
 
@@ -236,10 +241,10 @@ def test_what_can_wait_is_bounded_while_somebody_talks() -> None:
 async def test_a_stream_is_ahead_by_its_clock_and_not_by_its_backlog() -> None:
     clock = Clock()
     stream = StreamQuota(Tenant("t", Quota(), clock), Load(4).share(), RealTime(0, clock), clock)
-    await stream.room(8_000, 1)
+    await waited(stream, 8_000, 1)
     ahead = [stream.is_ahead]
-    await stream.room(2 * 24_000, 2)  # 1.5 s of each of two channels at once
+    await waited(stream, 2 * 24_000, 2)  # 1.5 s of each of two channels at once
     ahead.append(stream.is_ahead)
     clock.now += 10
-    await stream.room(10 * 16_000, 1)
+    await waited(stream, 10 * 16_000, 1)
     assert [*ahead, stream.is_ahead] == [False, True, False]
