@@ -21,6 +21,7 @@ import grpc
 
 from affectstream import errors, status, tracing
 from affectstream.address import is_loopback
+from affectstream.cancelling import cancellable
 from affectstream.channel import ChannelOptions, open_channel
 from affectstream.config import AudioFormat, StreamConfig
 from affectstream.connection import Connection
@@ -167,11 +168,12 @@ class AffectClient:
         """
         stub = AffectServiceStub(self._connection.channel)
         try:
-            response = await stub.PurgeSession(
-                pb.PurgeSessionRequest(session_id=session_id),
-                timeout=finite(self.timeouts.call_s),
-                metadata=await self._call_metadata(),
-            )
+            with cancellable():
+                response = await stub.PurgeSession(
+                    pb.PurgeSessionRequest(session_id=session_id),
+                    timeout=finite(self.timeouts.call_s),
+                    metadata=await self._call_metadata(),
+                )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None
         return response.events
@@ -186,11 +188,12 @@ class AffectClient:
         """
         stub = AffectServiceStub(self._connection.channel)
         try:
-            response = await stub.GetServerInfo(
-                pb.GetServerInfoRequest(),
-                timeout=finite(self.timeouts.call_s),
-                metadata=await self._call_metadata(),
-            )
+            with cancellable():
+                response = await stub.GetServerInfo(
+                    pb.GetServerInfoRequest(),
+                    timeout=finite(self.timeouts.call_s),
+                    metadata=await self._call_metadata(),
+                )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None
         return ServerInfo.from_proto(response)
@@ -261,11 +264,12 @@ class AffectClient:
             )
         stub = AffectServiceStub(self._connection.channel)
         try:
-            response = await stub.AnalyzeUtterance(
-                request,
-                timeout=finite(self.timeouts.call_s if timeout_s is None else timeout_s),
-                metadata=tracing.added(await self._call_metadata(), traceparent),
-            )
+            with cancellable():
+                response = await stub.AnalyzeUtterance(
+                    request,
+                    timeout=finite(self.timeouts.call_s if timeout_s is None else timeout_s),
+                    metadata=tracing.added(await self._call_metadata(), traceparent),
+                )
         except grpc.aio.AioRpcError as raised:
             raise self._unary_error(raised) from None
         event = decode(pb.SessionEvent(affect=response.event))

@@ -9,6 +9,7 @@ from typing import Final
 import grpc
 
 from affectstream import affinity, errors, status, tracing, writing
+from affectstream.cancelling import cancellable
 from affectstream.config import StreamConfig
 from affectstream.connection import Connection
 from affectstream.decode import decode
@@ -194,7 +195,8 @@ class Link:
             raise await self.why(connecting=True) from None
         try:
             async with asyncio.timeout(finite(self._timeouts.session_start_s)):
-                first = await call.read()
+                with cancellable():
+                    first = await call.read()
         except TimeoutError:
             raise errors.TimedOut(
                 f"{self._target} took the configuration and sent no event "

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import grpc
 
 from affectstream import errors, events, status
+from affectstream.cancelling import cancellable
 from affectstream.connection import Connection
 from affectstream.decode import decode
 from affectstream.enums import WatchStart
@@ -158,7 +159,8 @@ class AffectWatch:
             if self._waiting:
                 return self._waiting.popleft()
             try:
-                response = await self._call.read()
+                with cancellable():
+                    response = await self._call.read()
                 if not isinstance(response, pb.WatchAffectResponse):
                     if await self._call.code() == grpc.StatusCode.OK:
                         return None
@@ -240,7 +242,8 @@ class AffectWatch:
         self._call = AffectServiceStub(channel).WatchAffect(self._request(), metadata=metadata)
         try:
             async with asyncio.timeout(finite(self._timeouts.connect_s + self._timeouts.session_start_s)):
-                initial = dict(await self._call.initial_metadata())
+                with cancellable():
+                    initial = dict(await self._call.initial_metadata())
         except TimeoutError:
             raise status.connect_error(self._connection.target, "timed out") from None
         except grpc.aio.AioRpcError:
