@@ -18,6 +18,7 @@ from affectstream_server.scoring.fallback import WithFallback
 from affectstream_server.scoring.scorer import ServedScorer
 from affectstream_server.scoring.triton import TritonScorer
 from tests.support.speech import sample_talk
+from tests.support.waiting import waiting
 from tests.support.wire import finals, of_kind, running_server
 from tools.triton.server import REPOSITORY
 
@@ -127,13 +128,14 @@ async def serving(
 
 
 async def seen(happened: Any, timeout_s: float = 30.0) -> float:
-    """Wait until ``happened()`` is true; the seconds that took. Fails after ``timeout_s``."""
+    """Wait until ``happened()`` is true; the seconds that took. Fails after ``timeout_s`` of waiting."""
     import asyncio
 
     began = time.perf_counter()
-    while not happened():
-        assert time.perf_counter() - began < timeout_s, "it did not happen"
-        await asyncio.sleep(0.01)
+    async with waiting() as waited:
+        while not happened():
+            assert waited.seconds < timeout_s, "it did not happen"
+            await asyncio.sleep(0.01)
     return time.perf_counter() - began
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from affectstream import AffectClient, AffectEvent, AffectStatus, AffectStream
+from affectstream import AffectClient, AffectEvent, AffectStatus, AffectStream, Timeouts
 from affectstream.errors import AffectStreamError, ResourceExhausted
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import tokens
@@ -21,6 +21,8 @@ from tests.support.speech import sample_talk
 from tests.support.wire import config, running_server, stub
 
 TALK = sample_talk()[: 16_000 * 8]
+PATIENT = Timeouts(connect_s=60, session_start_s=60, call_s=60, idle_s=60)
+"""A flood makes a busy machine busier: here nobody gives up for that."""
 SMALL = {
     "server": {"max_streams": 8, "max_analyses": 4},
     "scoring": {"max_pending": 3},
@@ -92,23 +94,24 @@ async def flooding(rude: Rude) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+    assert not [result for result in results if not isinstance(result, asyncio.CancelledError)]
 
 
 @pytest.mark.fault("limits reached")
+@pytest.mark.timeout(300)
 async def test_a_flood_costs_the_other_no_call_no_final_and_no_score(
     secrets: tuple[dict[str, Any], str, str],
 ) -> None:
     auth, calm, rude_token = secrets
     async with (
         running_server(auth | SMALL) as server,
-        AffectClient(server.address, token=calm) as client,
-        AffectClient(server.address, token=rude_token) as other,
+        AffectClient(server.address, token=calm, timeouts=PATIENT) as client,
+        AffectClient(server.address, token=rude_token, timeouts=PATIENT) as other,
     ):
         rude = Rude(other)
         async with flooding(rude):
             async with client.stream() as stream:
-                finals = await asyncio.wait_for(talk(stream, TALK, 0.002), 30)
+                finals = await asyncio.wait_for(talk(stream, TALK, 0.002), 120)
             assert len(finals) >= 2
             assert AffectStatus.OVERLOADED not in {final.status for final in finals}
             analysed = await client.analyze(TALK[16_000:48_000])
