@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.settings import Settings, SettingsError, load
 from affectstream_server.telemetry.logging import configure
 
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--address",
         metavar="HOST:PORT",
         help="where to listen (default: 127.0.0.1:50551; port 0: a free one)",
+    )
+    parser.add_argument(
+        "--processes",
+        metavar="N",
+        help="processes that serve the port, 'auto' for one a core; docs/processes.md (default: 1)",
     )
     parser.add_argument(
         "--triton",
@@ -73,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         ("tls", "client_ca_file", args.client_ca),
         ("auth", "tokens_file", args.tokens),
         ("server", "insecure", args.insecure),
+        ("server", "processes", args.processes),
     ):
         if value:
             overrides.setdefault(section, {})[key] = value
@@ -88,15 +95,33 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(_as_yaml(settings))
         return 0
     configure(settings.logging)
-    return _serve(settings)
+    _forbid_core_dumps()
+    count = settings.server.processes or len(os.sched_getaffinity(0))
+    return _serve(settings) if count == 1 else _supervise(settings, count)
+
+
+def _supervise(settings: Settings, count: int) -> int:
+    from affectstream_server.processes.supervisor import Supervisor
+    from affectstream_server.telemetry.open import check_installed
+
+    if sys.platform != "linux":
+        return _fail("server.processes: more than one needs Linux, which spreads connections over them", 2)
+
+    async def supervise() -> int:
+        return await Supervisor(settings, count).serve(_say_ready)
+
+    try:
+        check_installed(settings.telemetry)
+        return asyncio.run(supervise())
+    except SettingsError as error:
+        return _fail(str(error), 2)
+    except CannotListen as error:
+        return _fail(str(error), 1)
 
 
 def _serve(settings: Settings) -> int:
-    from affectstream_server.edge.server import CannotListen
     from affectstream_server.lifecycle import Server
     from affectstream_server.scoring.embedded import ModelRejected
-
-    _forbid_core_dumps()
 
     async def serve() -> None:
         await Server(settings).serve_until_signalled(_say_ready)

@@ -92,6 +92,8 @@ class Analyzer:
         self._idle.set()
         self.in_flight = 0
         """Calls that were admitted and not answered."""
+        self.elsewhere = 0
+        """As many in other processes of this server."""
 
     async def drain(self) -> None:
         """Refuse new calls, and return when those in hand are answered: each has its deadline."""
@@ -121,12 +123,12 @@ class Analyzer:
         if self._draining:
             raise going_away()
         limit = self._settings.server.max_analyses
-        if self.in_flight >= limit:
+        if (in_hand := self.in_flight + self.elsewhere) >= limit:
             raise LimitReached(
                 f"{limit} analyses are in hand, the most that are served at once",
                 reason="TOO_MANY_ANALYSES",
                 field="analyses",
-                value=self.in_flight,
+                value=in_hand,
                 limit=limit,
                 retry_after_s=1.0,
             )

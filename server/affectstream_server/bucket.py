@@ -18,6 +18,8 @@ class Bucket:
         self._clock = clock
         self._level = burst
         self._at = clock()
+        self.taken: Callable[[float], None] | None = None
+        """Told what was taken here."""
 
     @property
     def level(self) -> float:
@@ -32,9 +34,11 @@ class Bucket:
         """Nothing was taken that has not come back."""
         return self.level >= self._burst
 
-    def take(self, amount: float) -> None:
-        """Take out, whether it is there or not."""
+    def take(self, amount: float, *, own: bool = True) -> None:
+        """Take out, whether it is there or not. ``own``: it was taken here, and not elsewhere."""
         self._level = self.level - amount
+        if own and self.taken is not None:
+            self.taken(amount)
 
     def wait_s(self, share: float = 0.0) -> float:
         """Seconds until it holds this ``share`` of its burst."""
@@ -49,6 +53,8 @@ class Window:
         self._clock = clock
         self._times: deque[float] = deque(maxlen=limit)
         self.limit = limit
+        self.taken: Callable[[], None] | None = None
+        """Told of each that was counted here."""
 
     @property
     def is_empty(self) -> bool:
@@ -61,6 +67,8 @@ class Window:
             return 0.0
         return max(0.0, self._times[0] + self._period_s - self._clock())
 
-    def take(self) -> None:
-        """Count one now. There must be room for it."""
+    def take(self, *, own: bool = True) -> None:
+        """Count one now. There must be room for it, unless it was taken elsewhere: not ``own``."""
         self._times.append(self._clock())
+        if own and self.taken is not None:
+            self.taken()

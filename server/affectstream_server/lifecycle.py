@@ -8,8 +8,10 @@ import signal
 from collections.abc import Callable
 
 from affectstream_server.edge.server import GrpcServer
+from affectstream_server.edge.shared import SharedProcess
 from affectstream_server.heartbeat import beat
 from affectstream_server.pipeline import Pipeline
+from affectstream_server.processes.siblings import Siblings
 from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import Settings
 from affectstream_server.stages import libopus
@@ -21,14 +23,20 @@ _log = logging.getLogger(__name__)
 class Server:
     """One serving process. `start`, then `drain_and_stop`; or `serve_until_signalled` for both."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Load the models of this process and bind the socket. Raises `ModelRejected`, `CannotListen`
-        or `SettingsError`."""
+    def __init__(self, settings: Settings, siblings: Siblings | None = None) -> None:
+        """Load the models of this process and bind the socket; ``siblings``: of one process of several.
+
+        Raises `ModelRejected`, `CannotListen` or `SettingsError`.
+        """
         self._settings = settings
         libopus.load()
         self.telemetry = open_telemetry(settings.telemetry)
-        self.pipeline = Pipeline(settings, from_settings(settings), self.telemetry.observer)
-        self._grpc = GrpcServer(settings, self.pipeline, self.telemetry.calls)
+        self._siblings = siblings
+        bus = siblings.bus if siblings is not None else None
+        self.pipeline = Pipeline(settings, from_settings(settings), self.telemetry.observer, bus=bus)
+        self._shared = SharedProcess(settings, self.pipeline, siblings, self.telemetry) if siblings else None
+        service = self._shared.service if self._shared is not None else None
+        self._grpc = GrpcServer(settings, self.pipeline, self.telemetry.calls, service)
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -42,6 +50,8 @@ class Server:
         """Listen. Streams are accepted from when the model is ready: at once for one in this process."""
         self.telemetry.start(self.pipeline)
         self.pipeline.start()
+        if self._shared is not None:
+            await self._shared.start(self._changed.set)
         await self._grpc.start()
         self.pipeline.router.start(self._changed.set)
         await self._say_readiness()
@@ -61,14 +71,16 @@ class Server:
         if self.pipeline.streams:
             _log.info("draining: %d streams have %.0f s", self.pipeline.streams, drain_s)
         await self.pipeline.drain(drain_s)
-        await self._grpc.stop(grace_s=1.0)
-        await self.pipeline.close()
-        await self.telemetry.close()
+        if self._shared is not None:
+            await self._shared.drained(drain_s)
+        await self._stop(grace_s=1.0)
 
-    async def serve_until_signalled(self, ready: Callable[[str], None]) -> None:
+    async def serve_until_signalled(
+        self, ready: Callable[[str], None], listening: Callable[[], None] | None = None
+    ) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second signal ends at once.
 
-        ``ready`` is called with the address when streams are accepted.
+        ``ready`` is called with the address when streams are accepted, ``listening`` when calls are answered.
         """
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
@@ -76,6 +88,9 @@ class Server:
             loop.add_signal_handler(number, stop.set)
         beating = loop.create_task(beat())
         try:
+            await self.start()
+            if listening is not None:
+                listening()
             await self._serve_until(stop, ready)
         finally:
             beating.cancel()
@@ -83,7 +98,6 @@ class Server:
 
     async def _serve_until(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
-        await self.start()
         if not self._ready.is_set():
             _log.warning("listening on %s, not ready: %s", self.address, self.pipeline.router.trouble)
         stopping, serving = loop.create_task(stop.wait()), loop.create_task(self.ready())
@@ -101,11 +115,16 @@ class Server:
             _log.warning("second signal: open streams are dropped")
             draining.cancel()
             await asyncio.gather(draining, return_exceptions=True)
-            await self._grpc.stop(grace_s=0)
-            await self.pipeline.close()
-            await self.telemetry.close()
+            await self._stop(grace_s=0)
         else:
             draining.result()
+
+    async def _stop(self, grace_s: float) -> None:
+        await self._grpc.stop(grace_s)
+        if self._shared is not None:
+            await self._shared.stop()
+        await self.pipeline.close()
+        await self.telemetry.close()
 
     async def _follow_models(self) -> None:
         """Readiness follows the default model; liveness does not."""
@@ -116,6 +135,7 @@ class Server:
 
     async def _say_readiness(self) -> None:
         trouble = self.pipeline.router.trouble
-        await self._grpc.set_ready(ready=not trouble)
+        everyone = self._siblings is None or self._siblings.everyone
+        await self._grpc.set_ready(ready=not trouble and everyone)
         if not trouble:
             self._ready.set()

@@ -59,7 +59,10 @@ class Pipeline:
     Raises `SettingsError` for a tone policy that cannot be used.
     """
 
-    def __init__(self, settings: Settings, router: Router, observer: Observer = NOBODY) -> None:
+    def __init__(
+        self, settings: Settings, router: Router, observer: Observer = NOBODY, *, bus: Bus | None = None
+    ) -> None:
+        """``bus``: in place of the one that the settings ask for."""
         self.settings = settings
         self.router = router
         self._observer = observer
@@ -83,7 +86,7 @@ class Pipeline:
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: Blocks[tuple[Session, Channel]] = Blocks(self._real_time)
         self._tick_planned = False
-        self.bus: Bus | None = open_bus(settings.bus)
+        self.bus: Bus | None = bus if bus is not None else open_bus(settings.bus)
         self.sessions = Sessions(
             settings,
             router,

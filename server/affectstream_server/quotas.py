@@ -7,7 +7,8 @@ come. An utterance above the quota is not scored, and its final says so. Nothing
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -46,6 +47,8 @@ class Tenant:
         self.quota = quota
         self.streams = 0
         self.analyses = 0
+        self.elsewhere: Counter[str] = Counter()
+        """What other processes of this server hold, as far as it matters to who is counted next."""
         rate, utterances = quota.audio_rate, quota.utterances_per_minute
         self.audio = Bucket(rate, _BURST_S * rate, clock) if rate else None
         self.utterances = Window(utterances, 60.0, clock) if utterances else None
@@ -63,7 +66,7 @@ class Tenant:
 
     def open_stream(self) -> None:
         """Count a stream. Raises `LimitReached`."""
-        _admit("streams", self.streams, self.quota.streams)
+        _admit("streams", self.streams + self.elsewhere["streams"], self.quota.streams)
         self.streams += 1
 
     def close_stream(self) -> None:
@@ -73,7 +76,7 @@ class Tenant:
     @contextmanager
     def analysis(self) -> Iterator[None]:
         """Count an AnalyzeUtterance call, and its utterance. Raises `LimitReached`."""
-        _admit("analyses", self.analyses, self.quota.analyses)
+        _admit("analyses", self.analyses + self.elsewhere["analyses"], self.quota.analyses)
         if self.audio is not None and (wait_s := self.audio.wait_s(RESERVE)):
             limit = f"{self.quota.audio_rate:g} seconds of audio a second"
             raise _reached("audio_rate", "all of it is used", limit, wait_s)
@@ -101,6 +104,8 @@ class Quotas:
         self._settings = settings
         self._clock = clock
         self._tenants: dict[str, Tenant] = {}
+        self.opened: Callable[[Tenant], None] | None = None
+        """Told of each tenant that comes to mind."""
 
     def __len__(self) -> int:
         return len(self._tenants)
@@ -125,6 +130,8 @@ class Quotas:
             if len(self._tenants) >= _MOST_TENANTS:
                 self._tenants = {key: one for key, one in self._tenants.items() if not one.is_idle}
             tenant = self._tenants[name] = Tenant(name, self.quota_of(name), self._clock)
+            if self.opened is not None:
+                self.opened(tenant)
         return tenant
 
 

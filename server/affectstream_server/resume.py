@@ -21,14 +21,16 @@ _MAY_DIFFER: Final = frozenset({"session_id", "resume", "audio"})
 class ResumeKey:
     """Makes and checks the tokens of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, mark: bytes = b"") -> None:
+        """``mark`` ends each token: no secret, and where the session is to be found."""
         self._secret = secrets.token_bytes(32)
+        self._mark = mark
         self._least = 0
 
     def token(self, epoch: int) -> bytes:
-        """The token of a stream: secret, 20 bytes."""
+        """The token of a stream: secret, 20 bytes and the mark."""
         number = epoch.to_bytes(_EPOCH_BYTES)
-        return number + hmac.new(self._secret, number, hashlib.sha256).digest()[:16]
+        return number + hmac.new(self._secret, number, hashlib.sha256).digest()[:16] + self._mark
 
     def check(self, token: bytes) -> None:
         """Take a token. Raises `NotFound` for a wrong one, `Refused` for one of an earlier stream."""

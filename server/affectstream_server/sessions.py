@@ -14,7 +14,7 @@ from affectstream_server.bus.bus import Bus
 from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
 from affectstream_server.listening import Detection
 from affectstream_server.observer import NOBODY, Observer
-from affectstream_server.resume import NOBODYS, check_same, no_session
+from affectstream_server.resume import NOBODYS, ResumeKey, check_same, no_session
 from affectstream_server.scoring.router import Router
 from affectstream_server.session import IDLE_SHARE, Session, going_away
 from affectstream_server.settings import Settings
@@ -57,6 +57,12 @@ class Sessions:
         self._streams: set[Stream] = set()
         self._by_id: dict[tuple[str, str], Session] = {}
         self._lost: dict[Session, float] = {}
+        self.elsewhere = 0
+        """Calls that are open in other processes of this server, as far as it matters to the next one."""
+        self.token_mark = b""
+        """Ends resume tokens: says in which of several processes the session is."""
+        self.closed: Callable[[str, str], None] | None = None
+        """Told of each session that is not here any more: its tenant and its id."""
 
     @property
     def streams(self) -> int:
@@ -85,12 +91,12 @@ class Sessions:
         if self.draining:
             raise going_away()
         limit = self._settings.server.max_streams
-        if len(self._streams) >= limit:
+        if (open_now := len(self._streams) + self.elsewhere) >= limit:
             raise LimitReached(
                 f"{limit} streams are open, the most that are served at once",
                 reason="TOO_MANY_STREAMS",
                 field="streams",
-                value=len(self._streams),
+                value=open_now,
                 limit=limit,
                 retry_after_s=1.0,
             )
@@ -102,9 +108,8 @@ class Sessions:
         """Start or continue a session. Raises `ServiceError`; nothing has changed then."""
         if config.HasField("resume"):
             return self._continue(config, stream)
+        self.check_free(stream.identity.tenant, config.session_id)
         before = self._by_id.get((stream.identity.tenant, config.session_id))
-        if before is not None and not before.over:
-            raise _taken(config.session_id, self._lost.get(before))
         session = Session(
             self._settings,
             self._router.open(),
@@ -114,6 +119,7 @@ class Sessions:
             observer=self._observer,
             fusion=self._fusion,
         )
+        session.resume_key = ResumeKey(self.token_mark)
         session.start(config)
         if before is not None:
             self._close(before)
@@ -123,6 +129,17 @@ class Sessions:
         if self._drained_at is not None:
             session.say_farewell(pb.CLOSE_REASON_DRAIN, self._drained_at - time.monotonic())
         return session
+
+    def has(self, tenant: str, session_id: str) -> bool:
+        """Whether the session is here, be it over."""
+        return (tenant, session_id) in self._by_id
+
+    def check_free(self, tenant: str, session_id: str) -> None:
+        """Raises `AlreadyExists` while a session of this id is open."""
+        before = self._by_id.get((tenant, session_id))
+        if before is not None and not before.over:
+            until = self._lost.get(before)
+            raise taken(session_id, None if until is None else max(0.0, until - time.monotonic()))
 
     def close_stream(self, stream: Stream) -> None:
         """The call is over: its session is kept for a while where it may be continued."""
@@ -202,14 +219,17 @@ class Sessions:
         del self._by_id[session.identity.tenant, session.session_id]
         session.abandon(reason)
         self._release(session)
+        if self.closed is not None:
+            self.closed(session.identity.tenant, session.session_id)
 
 
-def _taken(session_id: str, until: float | None) -> ServiceError:
+def taken(session_id: str, retry_after_s: float | None) -> ServiceError:
+    """A session of this id is open, and waits no longer than that for another stream; None: it has one."""
     return AlreadyExists(
         "config.session_id: a session of this id is open; continue it, wait for its end, or take another",
         reason="SESSION_EXISTS",
         field="config.session_id",
         value=session_id,
         limit="one open session of each id",
-        retry_after_s=None if until is None else max(0.0, until - time.monotonic()),
+        retry_after_s=retry_after_s,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from affectstream.contract import LIMITS
 from affectstream.environment import CLIENT_ENV
@@ -35,10 +35,20 @@ _SECRET: Final = frozenset({"bus", "bus.url"})
 """Keys whose values no message shows."""
 
 
+def _all_cores(value: Any) -> Any:
+    return 0 if value == "auto" else value
+
+
+AUTO_IS_ALL_CORES: Final = BeforeValidator(_all_cores)
+
+
 class ServerSettings(Section):
     """The process and its socket."""
 
     address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
+    processes: Annotated[int, AUTO_IS_ALL_CORES] = Field(
+        1, ge=0, le=256, description="processes that serve the port; 0 or auto: one a core of this machine"
+    )
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
     max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
     ahead_rate: float = Field(

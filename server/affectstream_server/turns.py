@@ -14,8 +14,9 @@ import numpy as np
 
 from affectstream.contract import DIMENSIONS
 from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.stages.decide import uncertainty, withhold
+from affectstream_server.stages.decide import uncertainty
 from affectstream_server.stages.polar import add_polar
+from affectstream_server.stages.withhold import withhold
 from affectstream_server.timeline import duration
 
 _LEAST_WEIGHT = 1e-6

@@ -44,6 +44,8 @@ class Watching:
         self._of: Counter[tuple[str, str]] = Counter()
         self._gone_s = max(settings.owner_s, settings.timeout_ms / 1_000)
         self._draining = False
+        self.elsewhere = (0, 0)
+        """Watchers in other processes of this server: all, and those of the subject that is counted next."""
 
     @property
     def watchers(self) -> int:
@@ -102,9 +104,15 @@ class Watching:
         return self._bus
 
     def _admit(self, key: tuple[str, str]) -> None:
+        everybody, of_subject = self.elsewhere
         for reason, field, open_now, limit in (
-            ("TOO_MANY_WATCHERS", "watchers", self._of.total(), self._settings.max_watchers),
-            ("TOO_MANY_WATCHERS_OF_SUBJECT", "subject", self._of[key], LIMITS.watchers_per_session),
+            ("TOO_MANY_WATCHERS", "watchers", self._of.total() + everybody, self._settings.max_watchers),
+            (
+                "TOO_MANY_WATCHERS_OF_SUBJECT",
+                "subject",
+                self._of[key] + of_subject,
+                LIMITS.watchers_per_session,
+            ),
         ):
             if open_now >= limit:
                 raise LimitReached(

@@ -18,7 +18,7 @@ import grpc
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.edge.server import CannotListen
+from affectstream_server.cannot_listen import CannotListen
 from tests.support.speech import sample_talk
 from tests.support.wire import Request, audio, chunks, config, error_info, exchange, running_server, stub
 

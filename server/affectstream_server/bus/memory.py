@@ -6,16 +6,25 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from affectstream_server.bus.bus import BusState
 from affectstream_server.bus.entry import Bounds, Entry, Placed, Position, Subject, now_ms
+from affectstream_server.bus.last_word import last_word
 from affectstream_server.bus.log import Log, Logs
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.stages.withhold import withheld
 
 _PRUNE_S: Final = 1.0
 """How often what is too old is looked for."""
+
+
+class Woken(Protocol):
+    """Who wants to be told that there is more to read."""
+
+    def wake(self) -> None:
+        """There is."""
+        ...
 
 
 class MemoryBus:
@@ -26,7 +35,7 @@ class MemoryBus:
         half = settings.memory_bytes // 2
         self._sessions = Logs(settings.retention_events, age_ms, half)
         self._tenants = Logs(settings.tenant_events, age_ms, half)
-        self._followers: defaultdict[Subject, set[_Follower]] = defaultdict(set)
+        self._followers: defaultdict[Subject, set[Woken]] = defaultdict(set)
         self._began: Position = (now_ms(), 0)
         self._number = 0
         self._pruning: asyncio.Task[None] | None = None
@@ -72,6 +81,12 @@ class MemoryBus:
         found = [log.subject for log in self._of(tenant, session_id)]
         return max(found, key=lambda subject: subject.incarnation, default=None)
 
+    def abandon(self, subject: Subject) -> None:
+        """The process whose session it was is gone: say so to who watches, where the session did not end."""
+        log = self._sessions.get(subject)
+        if log is not None and not log.ended:
+            self.publish(subject, last_word(subject, [entry for _, entry in log.entries], log.end))
+
     async def bounds(self, subject: Subject) -> Bounds | None:
         """See `Bus.bounds`."""
         log = self._log(subject)
@@ -82,8 +97,12 @@ class MemoryBus:
     def follow(self, subject: Subject) -> _Follower:
         """See `Bus.follow`."""
         follower = _Follower(self, subject)
-        self._followers[subject].add(follower)
+        self.join(subject, follower)
         return follower
+
+    def join(self, subject: Subject, follower: Woken) -> None:
+        """Wake a follower when there is more."""
+        self._followers[subject].add(follower)
 
     async def purge(self, tenant: str, session_id: str) -> int:
         """See `Bus.purge`."""
@@ -102,7 +121,7 @@ class MemoryBus:
         log = self._log(subject)
         return log.after(after, most) if log is not None else ()
 
-    def leave(self, subject: Subject, follower: _Follower) -> None:
+    def leave(self, subject: Subject, follower: Woken) -> None:
         """A follower is gone."""
         self._followers[subject].discard(follower)
         if not self._followers[subject]:

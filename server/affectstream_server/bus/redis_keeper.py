@@ -7,9 +7,8 @@ import logging
 import time
 from typing import Final
 
-from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.bus import cursor
-from affectstream_server.bus.entry import Entry, Position, Subject, now_ms
+from affectstream_server.bus.entry import Position, Subject, now_ms
+from affectstream_server.bus.last_word import last_word
 from affectstream_server.bus.log import Logs
 from affectstream_server.bus.redis_entry import placed_of
 from affectstream_server.bus.redis_keys import member, subject_of
@@ -109,35 +108,5 @@ class Keeper:
         if not entries or entries[-1].is_last:
             await redis.srem(keys.open(owner), member(subject))
             return
-        batch = Batch(subject, [_last_word(subject, entries)], from_start=False, acked=0)
+        batch = Batch(subject, [last_word(subject, entries, entries[-1].position)], from_start=False, acked=0)
         await self._store.publish(owner, [batch])
-
-
-def _last_word(subject: Subject, entries: list[Entry]) -> Entry:
-    """That the session was abandoned, and which utterance was open."""
-    open_id = ""
-    for entry in entries:
-        event = pb.WatchAffectResponse.FromString(entry.data).event
-        if event.HasField("speech_started"):
-            open_id = event.speech_started.utterance_id
-        elif event.HasField("speech_ended") and event.speech_ended.utterance_id == open_id:
-            open_id = ""
-    epoch, sequence = entries[-1].epoch, entries[-1].sequence + 1
-    closed = pb.SessionClosed(reason=pb.CLOSE_REASON_ABANDONED, open_utterance_id=open_id)
-    event = pb.SessionEvent(
-        session_id=subject.session_id,
-        epoch=epoch,
-        sequence=sequence,
-        cursor=cursor.of_session(subject.incarnation, (epoch, sequence)),
-        session_closed=closed,
-    )
-    event.server_time.FromNanoseconds(time.time_ns())
-    return Entry(
-        incarnation=subject.incarnation,
-        epoch=epoch,
-        sequence=sequence,
-        sealed_ms=now_ms(),
-        data=pb.WatchAffectResponse(event=event).SerializeToString(),
-        is_last=True,
-        by_another=True,
-    )

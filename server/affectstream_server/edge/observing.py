@@ -12,7 +12,7 @@ import grpc
 from affectstream_server.errors import ServiceError
 
 if TYPE_CHECKING:
-    from affectstream_server.telemetry.calls import Calls
+    from affectstream_server.telemetry.calls import Call, Calls
 
     Handler = grpc.RpcMethodHandler[Any, Any] | None
     Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
@@ -22,6 +22,16 @@ _HEADERS: Final = ("traceparent", "tracestate")
 _OURS: Final = "/affectstream.v1.AffectService/"
 _KINDS: Final = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 _REASON: Final[ContextVar[list[str] | None]] = ContextVar("reason", default=None)
+
+
+_CALL: Final[ContextVar[Call | None]] = ContextVar("observed call", default=None)
+
+
+def told_elsewhere() -> None:
+    """The call that this task serves is another process's to tell of."""
+    call = _CALL.get()
+    if call is not None:
+        call.leave()
 
 
 def note_reason(error: ServiceError) -> None:
@@ -51,6 +61,7 @@ class Observing(grpc.aio.ServerInterceptor):
 
         async def observed(request: Any, context: Context) -> Any:
             call = self._calls.begin(name.removeprefix(_OURS), metadata, context.peer())
+            _CALL.set(call)
             reasons: list[str] = []
             _REASON.set(reasons)
             try:

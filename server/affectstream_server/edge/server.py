@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from affectstream_server.auth.authenticator import Authenticator
+from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
 from affectstream_server.edge.observing import Observing
@@ -26,15 +27,17 @@ LIVENESS: Final = "liveness"
 _READINESS: Final = ("", SERVICE_NAME)
 
 
-class CannotListen(Exception):
-    """The address cannot be bound; the message says which and what may help."""
-
-
 class GrpcServer:
     """A bound server that is not ready until it is told so."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, calls: Calls | None = None) -> None:
-        """Bind the socket; ``calls`` is told of every call.
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        calls: Calls | None = None,
+        service: AffectService | None = None,
+    ) -> None:
+        """Bind the socket; ``calls`` is told of every call, ``service`` answers them.
 
         Raises `CannotListen`, or `SettingsError` for certificates and tokens.
         """
@@ -44,7 +47,7 @@ class GrpcServer:
         if calls is not None:  # first, so that it sees who is refused
             interceptors.insert(0, Observing(calls))
         self._server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
-        self._server.add_generic_rpc_handlers((AffectService(pipeline).handler(),))
+        self._server.add_generic_rpc_handlers(((service or AffectService(pipeline)).handler(),))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

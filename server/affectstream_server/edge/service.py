@@ -26,7 +26,7 @@ _CURSOR_KEY: Final = "affectstream-cursor-bin"
 """Initial metadata of a watch: where it begins, for who is cut off before the first event."""
 _HALF_CLOSE_GRACE_S: Final = 5.0
 """How long a client that sent end_of_audio may leave its side open after its last event."""
-_CONFIG_DEADLINE_S: Final = 10.0
+CONFIG_DEADLINE_S: Final = 10.0
 """How long a call may be open without a config."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -165,7 +165,7 @@ async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) 
     """Feed the stream until the requests end, or until it or the writer says so."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(_CONFIG_DEADLINE_S) as reading:
+        async with asyncio.timeout(CONFIG_DEADLINE_S) as reading:
             stream.on_interrupt(lambda: _stop(reading, 0.0))
             writer.add_done_callback(lambda task: _written(task, stream, reading))
             stream.waiting_since = loop.time()
@@ -182,16 +182,19 @@ async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) 
                 stream.waiting_since = loop.time()
     except TimeoutError:
         if stream.session is None:
-            stream.fail(
-                InvalidRequest(
-                    "request",
-                    f"nothing within {_CONFIG_DEADLINE_S:g} s",
-                    "config as the first message",
-                    reason="CONFIG_MUST_BE_FIRST",
-                )
-            )
+            stream.fail(no_config())
     except ServiceError as error:
         stream.fail(error)
+
+
+def no_config() -> InvalidRequest:
+    """The first message does not come."""
+    return InvalidRequest(
+        "request",
+        f"nothing within {CONFIG_DEADLINE_S:g} s",
+        "config as the first message",
+        reason="CONFIG_MUST_BE_FIRST",
+    )
 
 
 async def _first_message(requests: Requests) -> None:

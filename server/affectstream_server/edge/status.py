@@ -12,7 +12,8 @@ from affectstream_server.edge.observing import note_reason
 from affectstream_server.errors import ServiceError
 
 DOMAIN: Final = "affectstream.dev"
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+"""Of the trailing metadata: a serialised google.rpc.Status."""
 
 
 def details(error: ServiceError) -> status_pb2.Status:
@@ -39,5 +40,5 @@ def details(error: ServiceError) -> status_pb2.Status:
 async def abort(context: grpc.aio.ServicerContext, error: ServiceError) -> NoReturn:  # type: ignore[type-arg]
     """End the call with the error's status and details."""
     note_reason(error)
-    context.set_trailing_metadata(((_DETAILS_KEY, details(error).SerializeToString()),))
+    context.set_trailing_metadata(((DETAILS_KEY, details(error).SerializeToString()),))
     await context.abort(getattr(grpc.StatusCode, error.status), error.message)

@@ -205,27 +205,6 @@ def uncertainty(probabilities: NDArray[np.floating[Any]], *, calibrated: bool) -
     )
 
 
-def withhold(event: pb.AffectEvent) -> None:
-    """Take the values out of an event: the speaker withdrew consent."""
-    for name in (
-        "emotions",
-        "top_label",
-        "dimensions",
-        "uncertainty",
-        "change",
-        "guidance",
-        "cues",
-        "saliency",
-        "embedding",
-        "user_outputs",
-        "text_fused",
-        "text_weight",
-    ):
-        event.ClearField(name)
-    event.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
-    event.status_detail = "the speaker withdrew consent"
-
-
 def model_message(model: ModelInfo) -> pb.Model:
     """The model as events and GetServerInfo name it."""
     return pb.Model(

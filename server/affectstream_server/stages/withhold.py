@@ -5,9 +5,29 @@ from __future__ import annotations
 from typing import Final
 
 from affectstream.v1 import affect_pb2 as pb
-from affectstream_server.stages.decide import withhold
 
 _TURN_VALUES: Final = ("emotions", "top_label", "dimensions", "uncertainty", "guidance")
+
+
+def withhold(event: pb.AffectEvent) -> None:
+    """Take the values out of an event: the speaker withdrew consent."""
+    for name in (
+        "emotions",
+        "top_label",
+        "dimensions",
+        "uncertainty",
+        "change",
+        "guidance",
+        "cues",
+        "saliency",
+        "embedding",
+        "user_outputs",
+        "text_fused",
+        "text_weight",
+    ):
+        event.ClearField(name)
+    event.status = pb.AFFECT_STATUS_CONSENT_WITHHELD
+    event.status_detail = "the speaker withdrew consent"
 
 
 def may_go(event: pb.SessionEvent) -> bool:

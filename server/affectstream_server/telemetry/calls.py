@@ -49,6 +49,7 @@ class Call:
         self.span: Span | None = None
         """Its short span; None for calls that have none."""
         self._open = False
+        self._left = False
         if method in _SPANS:
             self.span = tracing.tracer.start_span(
                 _SPANS[method],
@@ -84,8 +85,15 @@ class Call:
             self.span.set_attributes(attributes)
             self.span.end(self._now_ns())
 
+    def leave(self) -> None:
+        """Another process serves it, and tells the rest."""
+        self._left = True
+        self.accepted({})
+
     def ended(self, status: str) -> None:
         """The call is over, with a gRPC status."""
+        if self._left:
+            return
         seconds = time.perf_counter() - self._began
         self._meters.rpcs.labels(self._method, status).inc()
         self._meters.rpc_duration.labels(self._method).observe(seconds)

@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import start_http_server
 from prometheus_client.registry import CollectorRegistry
 
-from affectstream_server.edge.server import CannotListen
+from affectstream_server.cannot_listen import CannotListen
 
 _STOP_S: Final = 5.0
 

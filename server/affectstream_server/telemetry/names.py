@@ -108,6 +108,8 @@ class Metric:
     buckets: tuple[float, ...] = ()
     exemplars: bool = False
     """Its buckets name the trace of one that fell into them."""
+    merged: Literal["sum", "min", "max", "mean"] = "sum"
+    """What one server says whose processes each have a value; of a counter and a histogram always the sum."""
 
     @property
     def exposed(self) -> str:
@@ -122,8 +124,8 @@ _SHARES: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 # -- as it is at the moment of a scrape -----------------------------------------------------------
 
-BUILD: Final = Metric("affectstream_build_info", "gauge", "Always 1.", ("version",))
-READY: Final = Metric("affectstream_ready", "gauge", "1 while streams are accepted.")
+BUILD: Final = Metric("affectstream_build_info", "gauge", "Always 1.", ("version",), merged="max")
+READY: Final = Metric("affectstream_ready", "gauge", "1 while streams are accepted.", merged="min")
 STREAMS: Final = Metric("affectstream_streams", "gauge", "StreamAffect calls that are open.")
 SESSIONS: Final = Metric("affectstream_sessions", "gauge", "Sessions, with a stream or without.")
 SESSIONS_LOST: Final = Metric(
@@ -142,12 +144,17 @@ MODEL_READY: Final = Metric(
     "gauge",
     "1 while the model may serve, and no fallback in its place.",
     ("model",),
+    merged="min",
 )
 MODEL_PENDING: Final = Metric(
     "affectstream_model_pending", "gauge", "Utterances at the model or waiting for it.", ("model",)
 )
 BREAKER: Final = Metric(
-    "affectstream_triton_breaker", "gauge", "1 for the state that the breaker is in.", ("model", "state")
+    "affectstream_triton_breaker",
+    "gauge",
+    "1 for the state that the breaker is in; of several processes, for each that one of theirs is in.",
+    ("model", "state"),
+    merged="max",
 )
 TRITON_OUTCOMES: Final = (
     "asked",
@@ -191,6 +198,17 @@ METRIC_EXPORTS: Final = Metric(
     "counter",
     "Exports of all metrics, where telemetry.otlp_metrics is set: exported; failed, since nobody took it.",
     ("outcome",),
+)
+
+# -- of the supervisor of several processes ----------------------------------------------------------
+
+PROCESSES: Final = Metric(
+    "affectstream_processes", "gauge", "Processes of this server that are ready, where it has several."
+)
+PROCESSES_ENDED: Final = Metric(
+    "affectstream_processes_ended",
+    "counter",
+    "Processes of this server that ended unasked; another one was started for each.",
 )
 
 # -- as it happens --------------------------------------------------------------------------------
@@ -265,6 +283,7 @@ CONFIDENCE_MEAN: Final = Metric(
     "gauge",
     "The same, as a mean that forgets: the newest 500 scores weigh 63 %.",
     ("model",),
+    merged="mean",
 )
 DETECTION_BLOCKS: Final = Metric(
     "affectstream_detection_blocks", "counter", "Blocks of 32 ms that the detector looked at."

@@ -15,6 +15,7 @@ from affectstream_server.settings_telemetry import TelemetrySettings
 if TYPE_CHECKING:
     from affectstream_server.telemetry.calls import Calls
     from affectstream_server.telemetry.exposition import Exposition
+    from affectstream_server.telemetry.merge import Told
     from affectstream_server.telemetry.otlp_metrics import MetricExport
 
 _log = logging.getLogger(__name__)
@@ -29,9 +30,15 @@ class Telemetry:
     """Is told what the edge does."""
     metrics_address = ""
     """HOST:PORT of /metrics; empty: there is none."""
+    exposes = True
+    """Serve /metrics where the settings say so; else somebody else does, for several processes."""
 
     def start(self, pipeline: Pipeline) -> None:
         """Begin. Raises `CannotListen`."""
+
+    def told(self) -> list[Told]:
+        """Every metric as it is now; on any thread."""
+        return []
 
     async def close(self) -> None:
         """Stop, and send what waits."""
@@ -72,7 +79,7 @@ class RunningTelemetry(Telemetry):
         export = MetricExport(settings) if settings.otlp_metrics else None
         self._registry.register(StateOfServer(pipeline, self.tracing, export))
         ProcessCollector(registry=self._registry)
-        if settings.metrics:
+        if settings.metrics and self.exposes:
             self._exposition = Exposition(settings.metrics_address, self._registry)
             self.metrics_address = self._exposition.address
             _log.info("metrics at http://%s/metrics", self.metrics_address)
@@ -80,6 +87,11 @@ class RunningTelemetry(Telemetry):
             self._export = export
             export.start(self._registry)
         self._lag = asyncio.get_running_loop().create_task(watch_lag(self.meters.lag.observe))
+
+    def told(self) -> list[Told]:
+        from affectstream_server.telemetry.merge import told_of
+
+        return told_of(self._registry)
 
     async def close(self) -> None:
         if self._lag is not None:
