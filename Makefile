@@ -18,6 +18,9 @@ WORKERS ?= 3
 # Browsers, which mostly wait for a talk to be over.
 WEB_WORKERS ?= 2
 
+# How long to fuzz, over all targets.
+FUZZ_S ?= 60
+
 # What `make stack` puts on the service, in this order, and the profile that it starts.
 LAYERS ?= insecure bus observe demo
 PROFILE ?= cpu
@@ -33,7 +36,7 @@ MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint fuzz fuzz-long bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -100,6 +103,13 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_mo
 	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations bench/vad/pipecat.py bench/vad/livekit.py
 	@$(MODELS)/affectstream-models render --check
 	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
+
+fuzz: .venv/.dev ## Fuzz what meets strangers' bytes for a minute
+	@echo "== fuzz"
+	@$(RUN)/python -m tests.fuzz --seconds $(FUZZ_S)
+
+fuzz-long: .venv/.dev ## The same for an hour, and keep what it found in tests/fuzz/corpus
+	@$(RUN)/python -m tests.fuzz --seconds 3600 --keep
 
 bench: .venv/.dev .venv-integrations/.ready triton-setup ## Latency, cost, memory and overload in five minutes; writes bench/results/
 	@$(RUN)/python -m bench

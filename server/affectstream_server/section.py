@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+YAML_FAULTS: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What YAML's reader lets out beside its own: of 2026-13-45, `!!int x`, `!!bool x`, a thousand brackets."""
+
 
 class SettingsError(Exception):
     """The settings cannot be used; the message names the key, its value and what is allowed."""

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from affectstream.contract import LIMITS
 from affectstream.environment import CLIENT_ENV
-from affectstream_server.section import Section, SettingsError
+from affectstream_server.section import YAML_FAULTS, Section, SettingsError
 from affectstream_server.settings_access import AuthSettings, TlsSettings, exposed
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.settings_fusion import FusionSettings
@@ -291,18 +291,27 @@ def _from_file(path: Path | None) -> Layer:
     if path is None:
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingsError(f"{path}: not valid YAML{where}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: not valid YAML: no text in UTF-8") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: got a {type(content).__name__}, expected sections such as 'server:'")
     return content
+
+
+def _yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingsError(f"{name}: not valid YAML{where}") from None
+    except YAML_FAULTS:
+        raise SettingsError(f"{name}: not valid YAML: a value that is none of its kind") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> Layer:
@@ -316,7 +325,7 @@ def _from_environment(environ: Mapping[str, str]) -> Layer:
                 f"{name}: unknown setting; expected {ENV_PREFIX}SECTION__KEY with a section of "
                 + ", ".join(Settings.model_fields)
             )
-        layer.setdefault(section, {})[key] = yaml.safe_load(text) if text.startswith(("[", "{")) else text
+        layer.setdefault(section, {})[key] = _yaml(text, name) if text.startswith(("[", "{")) else text
     return layer
 
 

@@ -35,6 +35,7 @@ def told(error: dict[str, Any]) -> tuple[str, str]:
         ({"config": {"labels": 3}}, "MALFORMED_MESSAGE", "config.labels"),
         ({"config": CONFIG, "control": {}}, "MALFORMED_MESSAGE", "message"),
         ({"config": CONFIG | {"sessionId": "\ud800"}}, "MALFORMED_MESSAGE", "config.session_id"),
+        ({"config": CONFIG | {"a\ud800": 1}}, "MALFORMED_MESSAGE", "config.a\\ud800"),
         (b"\0" * 640, "CONFIG_MUST_BE_FIRST", ""),
         (END, "CONFIG_MUST_BE_FIRST", ""),
         ({"config": {"audio": CONFIG["audio"] | {"sampleRateHz": 4_000}}}, "", "config.audio.sample_rate_hz"),
@@ -54,6 +55,8 @@ async def test_a_wrong_first_message(address: str, message: Any, reason: str, fi
     [
         ({"audio": {"data": "not base64!"}}, "audio.data"),
         ({"audio": {"data": "AA*AA="}}, "audio.data"),
+        ({"audio": ""}, "audio"),
+        ({"audio": []}, "audio"),
         ({"control": {"position": 3}}, "control.position"),
         (STARTED, ""),
         (bytes(641), ""),

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from affectstream_server.auth.identity import TENANT_FORM, Identity, is_tenant
 from affectstream_server.auth.refusal import Cause, NotAccepted
 from affectstream_server.reload import read_bytes
-from affectstream_server.section import SettingsError
+from affectstream_server.section import YAML_FAULTS, SettingsError
 
 PREFIX: Final = "afs_"
 """Secret scanners and people know one by it."""
@@ -90,7 +90,7 @@ def read(file: str) -> Tokens:
     where = f"auth.tokens_file: {file}"
     try:
         listed: Any = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, *YAML_FAULTS):
         raise SettingsError(f"{where}: not valid YAML") from None
     if not isinstance(listed, list):
         raise SettingsError(f"{where}: expected a list of {{name, tenant, sha256, expires}}")

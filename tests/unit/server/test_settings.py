@@ -64,6 +64,10 @@ def test_an_empty_variable_is_an_empty_value() -> None:
         ("consent: {refused_roles: [BOSS]}", ["consent.refused_roles", "'BOSS'"]),
         ("- a\n- b", ["list", "sections"]),
         ("server: [", ["not valid YAML", "line"]),
+        ("server: 2026-13-45", ["not valid YAML", "a value that is none of its kind"]),
+        ("server: {max_streams: !!int x}", ["not valid YAML"]),
+        ("server: {insecure: !!bool x}", ["not valid YAML"]),
+        ("[" * 1_000, ["not valid YAML"]),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -80,6 +84,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> 
 def test_misspelt_variables_refuse_to_start(name: str) -> None:
     with pytest.raises(SettingsError, match="unknown setting"):
         load(environ={name: "300"})
+
+
+def test_a_list_in_a_variable_that_does_not_end_is_named() -> None:
+    with pytest.raises(SettingsError, match="AFFECTSTREAM_CONSENT__REFUSED_ROLES: not valid YAML at line 1"):
+        load(environ={"AFFECTSTREAM_CONSENT__REFUSED_ROLES": "[STUDENT"})
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

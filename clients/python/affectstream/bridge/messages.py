@@ -25,6 +25,7 @@ _PARSER_FAULTS: Final = (
     AttributeError,
     OverflowError,
     RecursionError,
+    SystemError,  # of its maps of names, for half a character
 )
 _EXPECTED: Final = {
     FieldDescriptor.CPPTYPE_BOOL: "true or false",
@@ -63,7 +64,10 @@ def read_request(text: str) -> pb.StreamAffectRequest:
     except _PARSER_FAULTS:
         raise _fault(pb.StreamAffectRequest(), found, "") from None
     if request.HasField("audio"):
-        data = found["audio"].get("data") or ""
+        audio = found["audio"]
+        if not isinstance(audio, dict):  # the parser takes what is empty for an empty object
+            raise malformed("audio", "no object", "an object")
+        data = audio.get("data") or ""
         if not _BASE64.fullmatch(data):  # the parser passes over such characters: other audio would be heard
             field = pb.AudioChunk.DESCRIPTOR.fields_by_name["data"]
             raise malformed("audio.data", _shown(field, data), "base64")
@@ -89,7 +93,8 @@ def _fault(message: Message, given: dict[str, Any], path: str) -> errors.Invalid
         field = fields.get(name)
         if field is None:
             known = ", ".join(field.json_name for field in message.DESCRIPTOR.fields)
-            return malformed(f"{path}{name[:SHOWN]}", "a field that is not known", f"one of {known}")
+            shown = name[:SHOWN].encode("utf-8", "backslashreplace").decode()
+            return malformed(f"{path}{shown}", "a field that is not known", f"one of {known}")
         if not _parses(message, {name: value}):
             return _field_fault(message, field, value, f"{path}{field.name}")
     return malformed(path.rstrip(".") or "message", "fields that exclude each other", "one of them")
