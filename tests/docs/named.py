@@ -56,7 +56,14 @@ def _settings() -> set[str]:
         for name in asked.keys() & Settings.model_fields.keys()
         for field in getattr(asked[name].message_type, "fields", ())
     }
-    return of_streams | {setting.key for part in settings.parts() for setting in part.settings}
+    return of_streams | _chart() | {setting.key for part in settings.parts() for setting in part.settings}
+
+
+def _chart() -> set[str]:
+    """Values of the Helm chart, of which some sections have the settings' names."""
+    values = yaml.safe_load((ROOT / "deploy/helm/affectstream/values.yaml").read_text(encoding="utf-8"))
+    named = {f"{name}.{key}" for name, held in values.items() if isinstance(held, dict) for key in held}
+    return named | {"tls.crt", "tls.key"}  # what a secret of a certificate holds
 
 
 def _settings_in(code: str) -> list[str]:

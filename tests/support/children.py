@@ -13,7 +13,7 @@ import pytest
 
 END_S = 60
 """For a program to end that was told to, on a busy machine."""
-_PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -26,7 +26,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 def needed(program: str, package: str) -> str:
     """Where a program is, or a skip with its reason."""
-    found = shutil.which(program, path=_PATH)
+    found = shutil.which(program, path=PATH)
     if found is None:
         pytest.skip(f"needs {program}: apt-get install {package}")
     return found
