@@ -225,6 +225,8 @@ def tell(document: report.Figures, console: Console) -> None:
         memory.tell(document["memory"], console)
     if document.get("overload"):
         overload.tell(document["overload"], console)
+    for part, why in document.get("not_measured", {}).items():
+        console.print(f"! {part} was not measured: {why}", markup=False)
     for warning in report.warnings(document):
         console.print(f"! {warning}", markup=False)
 
@@ -248,7 +250,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if plan.overhead:
             console.print("== over raw Triton")
             log = args.output.with_suffix(".triton.log")
-            result.parts["overhead"] = overhead.run(plan.overhead, source.paths, cores, log)
+            try:
+                result.parts["overhead"] = overhead.run(plan.overhead, source.paths, cores, log)
+            except (TritonFailed, MeasurementFailed) as error:  # the rest was measured
+                result.parts["not_measured"] = {"overhead": str(error)}
     except (
         talks.NoTalks,
         ServerFailed,

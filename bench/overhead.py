@@ -27,6 +27,7 @@ from rich.table import Table
 from bench import recorded
 from bench import talks as speech
 from bench.machine import Cores, choose_cores, on_core, versions
+from bench.measure import MeasurementFailed
 from bench.overhead_streams import Load, Scored, drive
 from bench.overhead_talks import load as load_talks
 from bench.server import Server, ServerFailed
@@ -57,7 +58,8 @@ class RawSide:
                 *(sys.executable, "-m", "bench.overhead_raw"), cwd=_ROOT, stdin=pipe, stdout=pipe
             )
         self.say(self._job)
-        assert "ready" in await self.read()  # noqa: S101 - it ends without a line where it fails
+        if "ready" not in await self.read():
+            raise MeasurementFailed("overhead: Triton did not answer when it was asked directly; see its log")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,7 +118,7 @@ def _settings(address: str) -> dict[str, str]:
 def run(loads: Sequence[Load], files: Sequence[Path], cores: Cores, log: Path) -> list[dict[str, Any]]:
     """The figures of each load, with a Triton of their own.
 
-    Raises `NoTalks`, `TritonFailed` and `ServerFailed`.
+    Raises `NoTalks`, `TritonFailed`, `ServerFailed` and `MeasurementFailed`.
     """
     samples = load_talks(files)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         source = speech.find(args.audio)
         found = run(loads, source.paths, cores, args.output.with_suffix(".triton.log"))
-    except (speech.NoTalks, TritonFailed, ServerFailed) as error:
+    except (speech.NoTalks, TritonFailed, ServerFailed, MeasurementFailed) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 2
     document = {"versions": versions(), "speech": source.description, "pinning": str(cores), "loads": found}

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,22 @@ def test_the_gauge_reads_cpu_time_and_memory() -> None:
     after = gauge.read()
     assert after.at_s > before.at_s
     assert after.rss_kib > 1_000
+
+
+@pytest.mark.usefixtures("bundled_speech")
+def test_without_a_triton_the_rest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    floor = Scenario(1, 100, seconds=1.0, warmup_s=0.0, kind="floor")
+    plan = replace(QUICK, rounds=[[floor]], searches=(), idle_streams=0, overload_rounds=0)
+    monkeypatch.setattr("bench.__main__.QUICK", plan)
+    monkeypatch.setattr("tools.triton.server.BINARY", tmp_path / "none")
+    output = tmp_path / "latest.json"
+    assert main(["--output", str(output)]) == 0
+    document = json.loads(output.read_text(encoding="utf-8"))
+    assert document["configurations"][0]["kind"] == "floor"
+    assert document["not_measured"].keys() == {"overhead"}
+    assert "overhead was not measured" in capsys.readouterr().out
 
 
 async def test_a_server_is_ready_inside_and_gone_after() -> None:
