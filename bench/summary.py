@@ -44,7 +44,7 @@ def summary(document: Figures) -> dict[str, Any]:
         "final_lag_ms": {
             "hits": plain(service["final_lag_hit_ms"]) if service else None,
             "misses": plain(service["final_lag_miss_ms"]) if service else None,
-            "hit_share": service["speculation"]["hit_share"] if service else None,
+            "hit_share": _hit_share(service) if service else None,
             "without_speculation": plain(late["final_lag_ms"]) if late else None,
         },
         "overhead_over_triton_ms": {
@@ -71,6 +71,12 @@ def loop_lag_ms(one: Figures) -> float | None:
     """How much longer than without streams the event loop keeps a caller waiting, at p99."""
     loaded, idle = one["loop_probe_ms"]["p99"], one["loop_probe_idle_ms"]["p50"]
     return None if loaded is None or idle is None else round(max(0.0, loaded - idle), 3)
+
+
+def _hit_share(one: Figures) -> float | None:
+    """Of the endpoints in the window that a sample decided: how many were scored ahead."""
+    hits, misses = one["final_lag_hit_ms"]["count"], one["final_lag_miss_ms"]["count"]
+    return round(hits / (hits + misses), 4) if hits + misses else None
 
 
 def _two_to_one(configurations: Sequence[Figures]) -> dict[str, float]:

@@ -49,6 +49,7 @@ def test_figures_have_names() -> None:
     assert found["cpu_s_per_audio_hour"]["always_on_to_bare_grpc_and_batched_vad"]["20"]["median"] == 0.6667
     assert found["streams_per_core"] == {"recorded 20 ms, 1 processes": 120}
     assert found["final_lag_ms"]["hits"]["p50"] == found["final_lag_ms"]["without_speculation"]["p50"]
+    assert found["final_lag_ms"]["hit_share"] == 0.5
     assert found["overhead_over_triton_ms"]["50"]["above_raw"]["p50"] == 0.5
     assert found["rss_kib_per_stream"]["idle"] == 12.5
     assert found["loop_lag_ms_p99"]["20"] == pytest.approx(1.0, abs=0.01)
