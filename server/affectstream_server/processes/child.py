@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,8 +30,14 @@ class Child:
         self.ready = False
         """It accepts streams."""
         self.link = Link(lambda message: handle(self, message))
+        self._began = time.monotonic()
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def age_s(self) -> float:
+        """Since it was to start."""
+        return time.monotonic() - self._began
 
     @property
     def pid(self) -> int:

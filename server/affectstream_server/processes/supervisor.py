@@ -7,7 +7,6 @@ import itertools
 import logging
 import secrets
 import signal
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,7 +28,9 @@ _FAILED_STARTS: Final = 5
 """So many starts of a process in a row that did not come to serve, and everything is given up."""
 _BEAT_S: Final = 10.0
 _MISSED: Final = 3
-"""Beats in a row that a process which hangs may miss."""
+"""Beats in a row from which a process is taken to hang."""
+_START_S: Final = 120.0
+"""From a process's start to its listening."""
 _END_S: Final = 20.0
 """After the drain, for scores that are due and for slow readers; then what is left is killed."""
 
@@ -46,7 +47,7 @@ class Supervisor:
         self._hub = Hub(settings.bus) if own_hub else None
         self._switchboard = Switchboard(Ledger(), self._hub, self._changed)
         self._hello = {
-            "settings": _for_processes(settings, self._port.address, count),
+            "settings": for_processes(settings, self._port.address, count),
             "secret": secrets.token_hex(32),
             "hub": own_hub,
         }
@@ -79,6 +80,8 @@ class Supervisor:
             await self._stop.wait()
             await self._end(keeping)
         finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             if exposition is not None:
@@ -117,7 +120,6 @@ class Supervisor:
         """Keep a place filled. Returns the last exit code, 0 for one that was told to end."""
         crashes = failed_starts = 0
         while not self._stop.is_set():
-            began = time.monotonic()
             child = Child(slot, next(self._serials), self._switchboard.take)
             await child.start(self._hello)
             self._switchboard.add(child)
@@ -129,7 +131,7 @@ class Supervisor:
             if self._stop.is_set():
                 return 0 if code in (0, -signal.SIGTERM) else 1
             failed_starts = 0 if came_up else failed_starts + 1
-            crashes = 0 if time.monotonic() - began >= _WELL_S else crashes + 1
+            crashes = 0 if child.age_s >= _WELL_S else crashes + 1
             if self._is_hopeless(slot, code, failed_starts):
                 return code if code > 0 else 1
             wait_s = _BACK_OFF_S[min(crashes, len(_BACK_OFF_S)) - 1] if crashes else 0.0
@@ -161,20 +163,19 @@ class Supervisor:
 
     async def _watch_beats(self) -> None:
         """End processes whose loop does not go round: nobody outside can tell which of several it is."""
+        loop = asyncio.get_running_loop()
         missed: dict[Child, int] = {}
         while True:
-            await asyncio.sleep(_BEAT_S)
+            due = loop.time() + _BEAT_S
             served = [child for child in self._switchboard.children if child.address]
             well = await asyncio.gather(*(child.answers(_BEAT_S) for child in served))
-            missed = {
-                child: missed.get(child, 0) + 1
-                for child, is_well in zip(served, well, strict=True)
-                if not is_well
-            }
-            for child, count in missed.items():
-                if count >= _MISSED:
+            silent = [child for child, is_well in zip(served, well, strict=True) if not is_well]
+            missed = {child: missed.get(child, 0) + 1 for child in silent}
+            for child in self._switchboard.children:
+                if missed.get(child, 0) >= _MISSED or (not child.address and child.age_s > _START_S):
                     _log.error("process %d (pid %d) hangs and is killed", child.slot, child.pid)
                     child.signal(signal.SIGKILL)
+            await asyncio.sleep(due - loop.time())
 
     def _changed(self) -> None:
         """More or fewer are ready."""
@@ -185,7 +186,7 @@ class Supervisor:
             announce(self.address)
 
 
-def _for_processes(settings: Settings, address: str, count: int) -> dict[str, Any]:
+def for_processes(settings: Settings, address: str, count: int) -> dict[str, Any]:
     """The settings of each process."""
     told: dict[str, Any] = settings.model_dump(mode="json")
     told["bus"]["url"] = settings.bus.url.get_secret_value()  # goes over a socket pair, and nowhere else

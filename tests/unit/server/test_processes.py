@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,8 @@ from affectstream_server.bus.entry import Entry, Position
 from affectstream_server.processes.entries import pack, unpack
 from affectstream_server.processes.ledger import Ledger
 from affectstream_server.processes.link import Answer, Handler, Link, LinkLost, Message
-from affectstream_server.settings import SettingsError, load
+from affectstream_server.processes.supervisor import for_processes
+from affectstream_server.settings import Settings, SettingsError, load
 from affectstream_server.telemetry.merge import Told, merged, sums, told_of
 
 NAME = ("acme", "call-7")
@@ -190,3 +192,20 @@ def test_how_many_processes(given: str, taken: int) -> None:
 def test_how_many_processes_there_cannot_be(given: str) -> None:
     with pytest.raises(SettingsError, match=r"server\.processes"):
         load(environ={"AFFECTSTREAM_SERVER__PROCESSES": given})
+
+
+def test_every_process_has_the_settings_that_were_given_and_no_secret_is_lost() -> None:
+    given = {
+        "server": {"address": "127.0.0.1:0", "max_connections": 101},
+        "bus": {"url": "redis://:hidden@127.0.0.1:6379/0"},
+        "triton": {"address": "127.0.0.1:8001", "models": ["b"], "languages": {"de": "b"}},
+        "consent": {"refused_roles": ["AGENT"]},
+        "tenants": {"acme": {"streams": 3}},
+        "scoring": {"min_probability": {"sad": 0.3}},
+    }
+    settings = load(environ={}, overrides=given)
+    told = json.loads(json.dumps(for_processes(settings, "127.0.0.1:50551", 2)))
+    taken = Settings.model_validate(told)
+    own = {"address": "127.0.0.1:50551", "reuse_port": True, "max_connections": 51}
+    assert taken == settings.model_copy(update={"server": settings.server.model_copy(update=own)})
+    assert taken.bus.url.get_secret_value() == "redis://:hidden@127.0.0.1:6379/0"

@@ -19,6 +19,8 @@ import pytest
 
 from affectstream import AffectClient, AffectStream, Event, LocalEvent, NewSession, SpeechStarted
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.processes import supervisor
+from affectstream_server.settings import load
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, watched
 from tests.support.wire import finals as raw_finals
@@ -72,8 +74,8 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
     log, scratch = tmp_path / "log", tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
-    with two_processes(log, SERVER__DRAIN_S="1") as (supervisor, address):
-        victim, other = workers(supervisor)
+    with two_processes(log, SERVER__DRAIN_S="1") as (server, address):
+        victim, other = workers(server)
         async with AsyncExitStack() as stack:
             talks: list[tuple[AffectStream, list[Event]]] = []
             while not (connections(victim, "ESTABLISHED") and connections(other, "ESTABLISHED")):
@@ -95,7 +97,7 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
             said = pb.CLOSE_REASON_ABANDONED if has_moved else pb.CLOSE_REASON_END_OF_AUDIO
             assert [one.reason for one in closed] == [said], "who watches is told"
         await until(
-            lambda: len(workers(supervisor)) == 2 and bool(connections(workers(supervisor)[-1], "LISTEN")),
+            lambda: len(workers(server)) == 2 and bool(connections(workers(server)[-1], "LISTEN")),
             5 * RESTART_S,
         )
         print(f"another one listened within {time.monotonic() - killed_at:.1f} s")  # noqa: T201
@@ -107,7 +109,7 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
 
 async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(tmp_path: Path) -> None:
     data = sample_talk().tobytes()
-    with two_processes(tmp_path / "log", SERVER__DRAIN_S="3") as (supervisor, address):
+    with two_processes(tmp_path / "log", SERVER__DRAIN_S="3") as (server, address):
         async with (
             lines_to_each(address) as (here, there),
             on(here, asked()) as first,
@@ -118,9 +120,9 @@ async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(t
             for call in calls:
                 await call.send(frames(data, 0, 16 * 1_500))
                 await call.until(lambda events: events[-1].HasField("speech_started"))
-            supervisor.send_signal(signal.SIGTERM)
+            server.send_signal(signal.SIGTERM)
             codes = await asyncio.gather(*(call.to_the_end() for call in calls))
-        assert await asyncio.to_thread(supervisor.wait, 15) == 0
+        assert await asyncio.to_thread(server.wait, 15) == 0
         assert codes == [grpc.StatusCode.UNAVAILABLE] * 2
         for call in calls:
             assert [one.reason for one in of_kind(call.events, "session_closing")] == [pb.CLOSE_REASON_DRAIN]
@@ -128,9 +130,9 @@ async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(t
 
 
 async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    with two_processes(tmp_path / "log", SERVER__DRAIN_S="1") as (supervisor, _):
-        orphans = workers(supervisor)
-        supervisor.kill()
+    with two_processes(tmp_path / "log", SERVER__DRAIN_S="1") as (server, _):
+        orphans = workers(server)
+        server.kill()
         _, alive = await asyncio.to_thread(psutil.wait_procs, orphans, 15)
         assert not alive
 
@@ -159,3 +161,20 @@ def test_what_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
         code, words = refused("--address", address)
     assert code == 1
     assert f"server.address: cannot listen on {address}: Address already in use" in words
+
+
+async def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped, it answers nobody and looks alive to the machine."""
+    monkeypatch.setattr(supervisor, "_BEAT_S", 1.0)
+    address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    settings = load(environ={}, overrides={"server": {"address": "127.0.0.1:0", "drain_s": 0.5}})
+    several = supervisor.Supervisor(settings, 2)
+    serving = asyncio.create_task(several.serve(address.set_result))
+    await asyncio.wait_for(address, 50)
+    victim, _ = children = psutil.Process().children()
+    victim.suspend()
+    await until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 15)
+    await until(lambda: len(set(psutil.Process().children()) - set(children)) == 1, 15)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(serving, 20) == 0
+    assert not psutil.Process().children()

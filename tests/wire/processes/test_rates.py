@@ -1,0 +1,76 @@
+"""What a tenant may take in a time it may take once, in whichever process its streams are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from affectstream_server.pipeline import Pipeline
+from affectstream_server.processes.child import Child
+from affectstream_server.processes.ledger import Ledger
+from affectstream_server.processes.link import Link
+from affectstream_server.processes.siblings import Siblings
+from affectstream_server.processes.switchboard import Switchboard
+from affectstream_server.quotas import Tenant
+from affectstream_server.scoring.router import from_settings
+from affectstream_server.settings import load
+from tests.wire.client.talks import until
+
+SETTINGS = load(environ={}, overrides={"quotas": {"audio_rate": 10, "utterances_per_minute": 3}})
+
+
+@asynccontextmanager
+async def two_pipelines() -> AsyncIterator[list[Pipeline]]:
+    """Each with its link to one switchboard, as in processes of their own."""
+    switchboard = Switchboard(Ledger(), None, lambda: None)
+    links, pipelines = [], []
+    for serial in (1, 2):
+        child = Child(serial, serial, switchboard.take)
+        siblings = Siblings(Link(lambda _: None), serial, "secret")
+        link = siblings.link = Link(siblings.handle)
+        for end, of in zip(socket.socketpair(), (child.link, link), strict=True):
+            await of.open(end)
+            links.append(of)
+        switchboard.add(child)
+        pipelines.append(Pipeline(SETTINGS, from_settings(SETTINGS)))
+        siblings.join(pipelines[-1])
+    running = [asyncio.create_task(link.run()) for link in links]
+    try:
+        yield pipelines
+    finally:
+        for link in links:
+            await link.close()
+        await asyncio.gather(*running)
+        for pipeline in pipelines:
+            await pipeline.close()
+
+
+def wait_for_audio_s(tenant: Tenant) -> float:
+    assert tenant.audio is not None
+    return tenant.audio.wait_s()
+
+
+def wait_for_an_utterance_s(tenant: Tenant) -> float:
+    assert tenant.utterances is not None
+    return tenant.utterances.wait_s()
+
+
+async def test_rates_hold_over_all_processes() -> None:
+    async with two_pipelines() as pipelines:
+        here, there = (pipeline.quotas.tenant("acme") for pipeline in pipelines)
+        another = pipelines[1].quotas.tenant("other")
+        for _ in range(2):
+            with here.analysis():
+                pass
+        with there.analysis():
+            pass
+        await until(lambda: wait_for_an_utterance_s(here) > 0 and wait_for_an_utterance_s(there) > 0)
+        here.take_audio(16_000 * 60)
+        await until(lambda: wait_for_audio_s(there) > 0)
+        assert wait_for_audio_s(there) == pytest.approx(wait_for_audio_s(here), abs=0.5)
+        assert not wait_for_audio_s(another)
+        assert not wait_for_an_utterance_s(another)
