@@ -19,7 +19,9 @@ import pytest
 
 from affectstream import AffectClient, AffectStream, Event, LocalEvent, NewSession, SpeechStarted
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.processes import supervisor
+from affectstream_server.processes.port import Port
 from affectstream_server.settings import load
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, watched
@@ -105,6 +107,10 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
             pass
         assert "ended unasked, by SIGKILL" in log.read_text()
         assert not list(scratch.iterdir()), "no file is left of it"
+        orphans = workers(server)
+        server.kill()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, orphans, 15)
+        assert not alive, "without a supervisor they drain and end"
 
 
 async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(tmp_path: Path) -> None:
@@ -129,38 +135,29 @@ async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(t
             assert len(raw_finals(call.events)) == 1
 
 
-async def test_processes_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    with two_processes(tmp_path / "log", SERVER__DRAIN_S="1") as (server, _):
-        orphans = workers(server)
-        server.kill()
-        _, alive = await asyncio.to_thread(psutil.wait_procs, orphans, 15)
-        assert not alive
-
-
-def refused(*arguments: str) -> tuple[int, str]:
-    """Exit status and words of a server that does not start."""
-    command = [sys.executable, "-m", "affectstream_server", "--processes", "2", *arguments]
-    own = {key: value for key, value in os.environ.items() if not key.startswith("AFFECTSTREAM_")}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=50, check=False)
-    assert not done.stdout
-    return done.returncode, done.stderr
-
-
 def test_what_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"{{server: {{address: '127.0.0.1:0'}}, scoring: {{model: {tmp_path}/none}}}}")
-    code, words = refused("--config", str(settings))
-    assert code == 1
-    assert f"{tmp_path}/none" in words
-    assert "did not start" in words
+    command = [sys.executable, "-m", "affectstream_server", "--processes", "2", "--config", str(settings)]
+    own = {key: value for key, value in os.environ.items() if not key.startswith("AFFECTSTREAM_")}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path}/none" in done.stderr
+    assert "did not start" in done.stderr
+
+
+def test_a_port_that_another_service_would_share_is_taken() -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, words = refused("--address", address)
-    assert code == 1
-    assert f"server.address: cannot listen on {address}: Address already in use" in words
+        with pytest.raises(CannotListen, match=f"{address}: Address already in use"):
+            Port(address, shared=False)
+        Port(address, shared=True).close()
+    free = Port("127.0.0.1:0", shared=False)
+    assert not free.address.endswith(":0")
+    free.close()
 
 
 async def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
