@@ -8,7 +8,6 @@ says why, and the stream goes on.
 from __future__ import annotations
 
 import bisect
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -58,7 +57,7 @@ class Controls:
         self._host = host
         self._waiting: list[_Waiting] = []
         self._count = 0
-        self._taken: deque[str] = deque(maxlen=MOST_REMEMBERED)
+        self._taken: list[str] = []
         self._before: frozenset[str] = frozenset()
 
     @property
@@ -68,6 +67,11 @@ class Controls:
     @property
     def _hearing(self) -> Hearing:
         return self._host.listening.hearing
+
+    @property
+    def waiting(self) -> bool:
+        """Some wait for their audio."""
+        return bool(self._waiting)
 
     def next_stream(self, rate_hz: int, next_rate_hz: int) -> None:
         """Another stream continues the session: what the one before sent is not taken again."""
@@ -86,6 +90,7 @@ class Controls:
                 self._before -= {control.control_id}
                 return
             self._taken.append(control.control_id)
+            del self._taken[:-MOST_REMEMBERED]
         if hearing.ended:
             raise InvalidRequest(
                 "request", "control", "nothing after control.end_of_audio", reason="MESSAGE_AFTER_END"

@@ -14,7 +14,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import gap
 from affectstream_server.channel import Channel
 from affectstream_server.errors import InvalidRequest, LimitReached
-from affectstream_server.stages.decode import AudioFormat, Decoder
+from affectstream_server.stages.decode import AudioFormat, Decoder, check_chunk
 from affectstream_server.stages.opus import Corrupt, Hole, Part, unpacker
 from affectstream_server.timeline import from_rate, to_rate
 
@@ -157,6 +157,8 @@ class Hearing:
         end = start + len(data) // frame_bytes
         self._next = max(self._next, end)
         if start < self.frames:
+            if self._unpacker is None:  # what is heard is checked as it is decoded
+                check_chunk(data, self.format, LIMITS.chunk_ms)
             data = data[(self.frames - start) * frame_bytes :]
             if not data:
                 return

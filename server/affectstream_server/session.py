@@ -37,6 +37,8 @@ from affectstream_server.voice import Voice
 
 _SPEECH_SHARE: Final = 0.9
 """Of the grace before an end, for an utterance that does not end: its final is due within the rest."""
+_QUIET_LOOK_S: Final = 0.5
+"""Between looks at the clock of a session where nothing can be due: most of many streams are silent."""
 IDLE_SHARE: Final = 0.1
 """Of the grace before an end, for streams in which nobody speaks."""
 _CLOSE_REASONS: Final = {
@@ -97,6 +99,7 @@ class Session:
         self._detection = detection
         self._bus = bus
         self._progress_due = 0
+        self._look_at = 0.0
         self._farewell: _Farewell | None = None
         self._began_ns = time.time_ns()
         self.asked = pb.SessionConfig()
@@ -190,6 +193,7 @@ class Session:
         if self.stream is not None:
             self._leave_stream(pb.CLOSE_REASON_SUPERSEDED, Superseded())
         self.stream = stream
+        self._look_at = 0.0
         before = self.hearing.format.sample_rate_hz
         self._config = replace(self._config, format=audio)
         heard_until = self.hearing.frames * audio.sample_rate_hz // before
@@ -215,6 +219,7 @@ class Session:
 
     def control(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
+        self._look_at = 0.0
         self._controls.take(control)
 
     def end_audio(self, control: pb.Control) -> None:
@@ -264,7 +269,7 @@ class Session:
 
         ``now`` is `time.monotonic`.
         """
-        if self.stream is None or self.failure is not None:
+        if now < self._look_at or self.stream is None or self.failure is not None:
             return
         self._check_age(now, self.stream.opened_at)
         if self._farewell is not None and now >= self._farewell.deadline:
@@ -280,6 +285,9 @@ class Session:
                 self.voice.end_turns(self.listening.heard_until)
         if self._farewell is not None and now >= self._farewell.idle_at and self.listening.is_idle:
             self._end_stream(self._farewell.reason)
+        quiet = self.listening.is_idle and not self.turns.ended and not self._controls.waiting
+        if quiet and self._farewell is None:
+            self._look_at = now + min(stall_s, _QUIET_LOOK_S)
 
     def done(self, control: pb.Control, position: int) -> None:
         """Acknowledge a control that took effect."""
@@ -341,6 +349,7 @@ class Session:
     def say_farewell(self, reason: pb.CloseReason.ValueType, grace_s: float) -> None:
         """Announce that the stream is over in ``grace_s``; where nobody speaks, in a tenth of it."""
         now = time.monotonic()
+        self._look_at = 0.0
         self._farewell = _Farewell(reason, now + grace_s * _SPEECH_SHARE, now + grace_s * IDLE_SHARE)
         if not self.over:
             self.voice.emit(session_closing(reason, grace_s))

@@ -117,6 +117,16 @@ async def test_audio_that_was_heard_before_is_dropped_on_every_channel(server_ad
     assert of_kind(events, "progress")[-1].received_until_samples == len(ZEROS) // 4
 
 
+@pytest.mark.fault("wrong audio")
+@pytest.mark.parametrize(("size", "reason"), [(641, "PARTIAL_FRAME"), (32_002, "CHUNK_TOO_LONG")])
+async def test_audio_that_was_heard_before_is_refused_as_it_would_have_been(
+    server_address: str, size: int, reason: str
+) -> None:
+    heard = [numbered(ZEROS, 6_400 * number) for number in range(6)]
+    error = await refusal(server_address, [config(), *heard, numbered(bytes(size), 0)])
+    assert (error.code(), error_info(error).reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+
 @pytest.mark.parametrize("start", [-1, 2**63 - 1, 8 * 3_600 * 16_000 + 1])
 async def test_positions_beyond_the_session_are_refused(server_address: str, start: int) -> None:
     error = await refusal(server_address, [config(), numbered(ZEROS, start)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -78,7 +77,7 @@ class EventQueue:
         """Where events go too when they are serialised; None: nobody can watch."""
         self.observer = UNOBSERVED
         """Is told of each event that goes out."""
-        self._events: deque[tuple[pb.SessionEvent, int]] = deque()
+        self._events: list[tuple[pb.SessionEvent, int]] = []
         self._bytes = 0
         self._written: list[tuple[int, bytes]] = []
         self._written_bytes = 0
@@ -135,7 +134,7 @@ class EventQueue:
         if self.publication is None or self.publication.closed:
             return
         while self._events:
-            self._sealed(self._events.popleft()[0])
+            self._sealed(self._events.pop(0)[0])
         self._bytes = 0
         if not self.publication.closed:
             self._sealed(closed)
@@ -189,7 +188,7 @@ class EventQueue:
         own = outlet.own()
         if own is not None or outlet.ended or not self._events:
             return own
-        event, size = self._events.popleft()
+        event, size = self._events.pop(0)
         crowded = self.is_crowded
         self._bytes -= size
         if crowded and not self.is_crowded:
@@ -227,9 +226,8 @@ class EventQueue:
             self._written_bytes -= len(self._written.pop(0)[1])
 
     def _drop_what_may_go(self) -> None:
-        kept = [(event, size) for event, size in self._events if not may_go(event)]
-        self._events = deque(kept)
-        self._bytes = sum(size for _, size in kept)
+        self._events = [(event, size) for event, size in self._events if not may_go(event)]
+        self._bytes = sum(size for _, size in self._events)
 
 
 def too_slow(value: str, limit: str) -> LimitReached:

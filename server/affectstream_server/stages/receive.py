@@ -304,7 +304,7 @@ def read_endpointing(config: pb.EndpointingConfig, settings: Settings) -> Endpoi
                 f"config.endpointing.{name}", value, f"{low} to {high}{' exclusive' if exclusive else ''}"
             )
         asked[name] = value
-    merged = defaults.model_copy(update=asked)
+    merged = defaults.model_copy(update=asked) if asked else defaults
     if merged.silence_threshold > merged.speech_threshold:
         raise InvalidRequest(
             "config.endpointing.silence_threshold",
