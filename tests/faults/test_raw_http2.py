@@ -186,7 +186,7 @@ NO_GRPC: dict[str, Step] = {
 async def test_what_is_no_call_of_ours_is_refused_and_told_nothing(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("affectstream_server.edge.service._CONFIG_DEADLINE_S", 1.0)
+    monkeypatch.setattr("affectstream_server.edge.service.CONFIG_DEADLINE_S", 1.0)
     async with running_server() as server, beside_a_caller(server):
         async with RawGrpc(server.address) as raw:
             stream = await NO_GRPC[what](raw)

@@ -158,7 +158,7 @@ async def test_a_client_that_never_half_closes_is_let_go(monkeypatch: pytest.Mon
 
 
 async def test_a_call_without_config_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("affectstream_server.edge.service._CONFIG_DEADLINE_S", 0.2)
+    monkeypatch.setattr("affectstream_server.edge.service.CONFIG_DEADLINE_S", 0.2)
     async with running_server() as server, stub(server.address) as service:
         call = service.StreamAffect()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
