@@ -41,6 +41,13 @@ class Histogram:
             return None
         return int(self._counts.get_value_at_percentile(percent)) / 1_000
 
+    def times_ms(self) -> list[float]:
+        """Every counted time, to three digits, in rising order."""
+        found: list[float] = []
+        for item in self._counts.get_recorded_iterator():
+            found += [item.value_iterated_to / 1_000] * int(item.count_added_in_this_iter_step)
+        return found
+
     def summary(self) -> dict[str, float | int | None]:
         """``count``, the `PERCENTILES` and ``max``, in ms."""
         figures: dict[str, float | int | None] = {"count": len(self)}

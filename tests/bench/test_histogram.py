@@ -42,3 +42,9 @@ def test_a_negative_time_is_refused_and_an_endless_one_counts_as_ten_minutes() -
     with pytest.raises(ValueError, match="end lies before its beginning"):
         Histogram([-1])
     assert Histogram([10**18]).percentile_ms(100.0) == pytest.approx(600_000, rel=THREE_DIGITS)
+
+
+def test_counted_times_are_told_one_by_one() -> None:
+    histogram = Histogram([3_000_000, 1_000_000, 3_000_000, 250_000_000])
+    assert histogram.times_ms() == pytest.approx([1.0, 3.0, 3.0, 250.0], rel=0.001)
+    assert Histogram().times_ms() == []
