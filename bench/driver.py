@@ -38,6 +38,10 @@ PROBE_S: Final = 0.1
 _END_S: Final = 30.0
 
 
+class CallEnded(Exception):
+    """The server ended a call before its audio was over; the message is its status."""
+
+
 class Driver:
     """Runs one job: prime, idle readings, ramp, warm-up, window, end of audio."""
 
@@ -65,15 +69,16 @@ class Driver:
         """One stream as fast as it goes, so that what is made once is there before memory is read."""
         talk, _ = self._talks.of_stream(0)
         call = channel.open(metadata(self._job.token))
-        await call.write(CONFIG)
-        if self._scenario.kind == "listen":
-            await call.write(NOT_SCORED)
-        for request in talk[: round(_PRIME_S * 1_000 / self._scenario.frame_ms)]:
-            await call.write(request)
-        await call.write(END_OF_AUDIO)
-        await call.done_writing()
-        async for _ in call:
-            pass
+        not_scored = (NOT_SCORED,) if self._scenario.kind == "listen" else ()
+        spoken = talk[: round(_PRIME_S * 1_000 / self._scenario.frame_ms)]
+        try:
+            for request in (CONFIG, *not_scored, *spoken, END_OF_AUDIO):
+                await call.write(request)
+            await call.done_writing()
+            async for _ in call:
+                pass
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # a write into a call that is over
+            raise CallEnded(f"{(await call.code()).name}: {await call.details()}") from None
 
     async def _measure(self, channels: list[Channel]) -> Run:
         probe = Probe(channels[0])
@@ -186,6 +191,8 @@ def main() -> int:
         _tell({"error": str(error)})
     except grpc.aio.AioRpcError as error:
         _tell({"error": f"the server answered {error.code().name}: {error.details()}"})
+    except CallEnded as error:
+        _tell({"error": f"the server ended the first call early with {error}"})
     except TimeoutError:
         _tell({"error": f"no connection to the server within {_CONNECT_S:.0f} s"})
     except psutil.NoSuchProcess:

@@ -78,7 +78,10 @@ async def run_once(
     settings = await backends.settings(scenario)
     async with Server(scenario.kind, cores.server, settings) as server:
         names = tuple(str(path.resolve()) for path in talks)
-        return await drive(Job(scenario, server.address, server.pid, names), cores.driver, progress)
+        try:
+            return await drive(Job(scenario, server.address, server.pid, names), cores.driver, progress)
+        except MeasurementFailed as error:
+            raise MeasurementFailed(server.told(str(error))) from None
 
 
 async def drive(job: Job, core: int | None, progress: Callable[[float], None]) -> Run:

@@ -75,7 +75,7 @@ class Server:
             self.address = await asyncio.wait_for(self._ready(), _START_S)
         except BaseException as error:
             await self._end()
-            told = self._told(f"not ready after {_START_S:.0f} s")
+            told = self.told(f"not ready after {_START_S:.0f} s")
             self._log.close()
             if isinstance(error, TimeoutError):
                 raise ServerFailed(told) from None
@@ -89,7 +89,7 @@ class Server:
         try:
             code = await self._end()
             if code != 0 and error is None:
-                raise ServerFailed(self._told(f"ended with code {code}"))
+                raise ServerFailed(self.told(f"ended with code {code}"))
         finally:
             self._log.close()
 
@@ -99,7 +99,7 @@ class Server:
         while line := (await self._process.stdout.readline()).decode():
             if line.startswith(_READY):
                 return line.removeprefix(_READY).strip()
-        raise ServerFailed(self._told("ended before it was ready"))
+        raise ServerFailed(self.told("ended before it was ready"))
 
     async def _end(self) -> int:
         assert self._process is not None  # noqa: S101 - __aenter__ has started it
@@ -111,7 +111,8 @@ class Server:
                 self._process.kill()
         return await self._process.wait()
 
-    def _told(self, what: str) -> str:
+    def told(self, what: str) -> str:
+        """``what``, and the last lines that the process wrote to stderr."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").splitlines()[-20:]
         return "\n".join([f"{self._kind} server: {what}", *lines])

@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from affectstream_server.auth import tokens
 from bench.__main__ import chosen, main, parser
 from bench.account import LAGS
+from bench.backends import Backends
 from bench.commands import NAMED
 from bench.driver import PROBE_S
 from bench.histogram import Histogram
 from bench.job import Job
-from bench.machine import Gauge, on_core, versions
-from bench.measure import drive
+from bench.machine import Cores, Gauge, on_core, versions
+from bench.measure import MeasurementFailed, drive, run_once
 from bench.plan import FULL, QUICK
 from bench.scenario import Scenario
 from bench.server import Server, ServerFailed
@@ -196,6 +198,18 @@ def test_without_a_triton_the_rest_is_told(
     assert document["configurations"][0]["kind"] == "floor"
     assert document["not_measured"].keys() == {"overhead"}
     assert "overhead was not measured" in capsys.readouterr().out
+
+
+async def test_a_call_that_is_refused_is_told_with_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tokens.yaml"
+    file.write_text(tokens.make("someone", "bench", None)[1], encoding="utf-8")
+    monkeypatch.setenv("AFFECTSTREAM_AUTH__TOKENS_FILE", str(file))
+    cores, talks = Cores(None, None), find(environ={}).paths
+    async with Backends(cores, tmp_path / "log") as backends:
+        with pytest.raises(MeasurementFailed, match=r"service 1 × 20 ms: the server .* UNAUTHENTICATED"):
+            await run_once(Scenario(1, 20, seconds=1.0), talks, cores, backends)
 
 
 async def test_a_server_is_ready_inside_and_gone_after() -> None:
