@@ -78,6 +78,29 @@ async def test_a_line_that_breaks_while_events_come_again_loses_none(talk: Path)
     assert [each.audio_offset_samples for each in resumes] == [0, 2, 3]
 
 
+async def test_the_next_call_shows_the_cookie_of_the_proxy(talk: Path) -> None:
+    shown: list[object] = []
+    set_by: tuple[list[str], ...] = (["replica=one; path=/; HttpOnly", "zone=z"], [], ["replica=two"], [])
+
+    async def breaking(requests: Requests, call: Call) -> None:
+        shown.append(dict(call.invocation_metadata() or ()).get("cookie", ""))
+        number = len(shown)
+        await call.send_initial_metadata([("set-cookie", value) for value in set_by[number - 1]])
+        await anext(aiter(requests))
+        started = pb.SessionStarted(session_epoch=number, resume_token=b"token")
+        await call.write(response(2 * number - 1, session_started=started))
+        if number < len(set_by):
+            await call.write(response(2 * number, progress=pb.Progress()))
+            await call.abort(grpc.StatusCode.UNAVAILABLE, "the line broke")
+        closed = pb.SessionClosed(reason=pb.CLOSE_REASON_END_OF_AUDIO)
+        await call.write(response(2 * number, session_closed=closed))
+
+    async with odd_server(breaking) as address:
+        done = await run("node", "--server", address, talk)
+    assert done.status == 0, done.err
+    assert shown == ["", "replica=one; zone=z", "replica=one; zone=z", "replica=two; zone=z"]
+
+
 async def test_a_stream_at_its_age_limit_goes_on_in_the_next(talk: Path) -> None:
     async with running_server(PATIENT | {"server": {"stream_age_s": 2, "drain_s": 0.5}}) as server:
         done = await run("node", "--server", server.address, "--speed", "8", talk)

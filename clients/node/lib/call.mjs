@@ -1,6 +1,7 @@
 // One call: requests out, events in, and a limit to every wait.
 import {once} from 'node:events';
 
+import {kept} from './cookies.mjs';
 import {AffectError, toError} from './errors.mjs';
 
 export class Call {
@@ -14,10 +15,15 @@ export class Call {
   #started;
   #tell;
 
-  constructor(stream, config, address, deadlines) {
+  constructor(stream, config, address, deadlines, cookies) {
     this.#stream = stream;
     this.#address = address;
     this.#deadlines = deadlines;
+    /** To be shown by the call that goes on with this one's session. */
+    this.cookies = cookies;
+    stream.once('metadata', (headers) => {
+      this.cookies = kept(headers.get('set-cookie'), cookies);
+    });
     stream.on('error', () => {}); // `events` raises it; without a listener it would end the process
     this.#started = new Promise((resolve) => {
       this.#tell = resolve;

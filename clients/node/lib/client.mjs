@@ -72,9 +72,11 @@ export class AffectClient {
     return new Session(this, config, policy);
   }
 
-  /** One call of StreamAffect; sessions make them. */
-  call(config) {
-    return new Call(this.#service.streamAffect(this.#metadata()), config, this.address, this.#deadlines);
+  /** One call of StreamAffect; sessions make them, and show the cookies that their calls were given. */
+  call(config, cookies = '') {
+    const metadata = this.#metadata();
+    if (cookies) metadata.set('cookie', cookies);
+    return new Call(this.#service.streamAffect(metadata), config, this.address, this.#deadlines, cookies);
   }
 
   close() {

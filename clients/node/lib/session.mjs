@@ -34,6 +34,7 @@ export class Session {
   #received = 0; // the server has the audio before this position
   #sequence = 0; // every event up to it came
   #ahead = new Set(); // of each `sessionStarted` that is newer than what was missed
+  #cookies = ''; // of the newest call that began or went on with the session
   #ending = false;
   #closed = false;
   #over = null; // the error for whoever still sends
@@ -107,10 +108,11 @@ export class Session {
 
   async *#oneCall() {
     let ledFurther = false;
-    const call = this.#client.call(this.#request());
+    const call = this.#client.call(this.#request(), this.#cookies);
     const writing = this.#write(call);
     try {
       for await (const event of call.events()) {
+        if (event.sessionStarted) this.#cookies = call.cookies;
         if (!this.#take(event)) continue;
         ledFurther ||= !event.sessionStarted;
         yield event;
