@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _supervise(settings: Settings, count: int) -> int:
     from affectstream_server.processes.supervisor import Supervisor
-    from affectstream_server.telemetry.open import check_installed
+    from affectstream_server.telemetry.installed import check_installed
 
     if sys.platform != "linux":
         return _fail("server.processes: more than one needs Linux, which spreads connections over them", 2)
@@ -150,7 +150,7 @@ def _check_files(settings: Settings) -> None:
     from affectstream_server.guidance import open_policy
     from affectstream_server.scoring.user_outputs import read_user_outputs
     from affectstream_server.stages.fuse import open_fusion
-    from affectstream_server.telemetry.open import check_installed
+    from affectstream_server.telemetry.installed import check_installed
 
     if settings.tls.cert_file:
         certificates.read(settings.tls)

@@ -40,7 +40,8 @@ class HubBus:
     def publish(self, subject: Subject, entry: Entry) -> None:
         """See `Bus.publish`."""
         self._published += 1
-        self._link.tell("bus_publish", entry.data, of=subject_fields(subject), head=head_of(entry))
+        of, head = subject_fields(subject), head_of(entry)
+        self._link.tell("bus_publish", entry.data, in_time=not entry.may_go, of=of, head=head)
 
     def withhold(self, subject: Subject) -> None:
         """See `Bus.withhold`."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.section import SettingsError
 from affectstream_server.settings_telemetry import TelemetrySettings
+from affectstream_server.telemetry.installed import check_installed
 
 if TYPE_CHECKING:
     from affectstream_server.telemetry.calls import Calls
@@ -108,16 +107,3 @@ def open_telemetry(settings: TelemetrySettings) -> Telemetry:
     """Ready to start. Raises `SettingsError`, as `check_installed` does."""
     check_installed(settings)
     return RunningTelemetry(settings) if settings.on else Telemetry()
-
-
-def check_installed(settings: TelemetrySettings) -> None:
-    """Raises `SettingsError` where something is asked for that is not installed."""
-    if not settings.on:
-        return
-    try:
-        for package in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk", "prometheus_client"):
-            import_module(package)
-    except ImportError as error:
-        raise SettingsError(
-            f"telemetry: {error.name} is not installed; it comes with: pip install 'affectstream[telemetry]'"
-        ) from None
