@@ -8,16 +8,20 @@ import numpy as np
 
 from affectstream_server.stages.decode import Samples
 
-_STEP: Final = 2_048
-"""Room is taken in such steps, and so much to spare; of what is long, an eighth to spare."""
+PART_SAMPLES: Final = 4_096
+"""Samples are kept and forgotten in parts of so many."""
 
 
 class AudioBuffer:
-    """Samples ``[start, end)`` of a timeline, int16 at 16 kHz. Grows and shrinks with what is kept."""
+    """Samples ``[start, end)`` of a timeline, int16 at 16 kHz, in parts of 256 ms.
+
+    What is kept is never moved, and takes its own size and at most two parts more.
+    """
 
     def __init__(self) -> None:
-        self._data: Samples = np.empty(0, np.int16)
-        self._offset = 0
+        self._parts: list[Samples] = []
+        self._first = 0
+        """Position where the first part begins."""
         self.start = 0
         """Position of the oldest sample kept."""
         self.end = 0
@@ -26,56 +30,59 @@ class AudioBuffer:
     @property
     def allocated_bytes(self) -> int:
         """Memory that it holds."""
-        return self._data.nbytes
-
-    def has_space(self, count: int) -> bool:
-        """So many samples can be added without moving or growing what is kept."""
-        return self._offset + self.end - self.start + count <= len(self._data)
+        return sum(part.nbytes for part in self._parts)
 
     def append(self, samples: Samples) -> None:
         """Add samples at the end."""
-        kept = self.end - self.start
-        needed = kept + len(samples)
-        if self._offset + needed > len(self._data):
-            self._move(needed)
-        place = self._offset + kept
-        self._data[place : place + len(samples)] = samples
-        self.end += len(samples)
+        taken = 0
+        while taken < len(samples):
+            index, place = divmod(self.end - self._first, PART_SAMPLES)
+            if index == len(self._parts):
+                self._parts.append(np.empty(PART_SAMPLES, np.int16))
+            some = samples[taken : taken + PART_SAMPLES - place]
+            self._parts[index][place : place + len(some)] = some
+            taken += len(some)
+            self.end += len(some)
 
     def view(self, start: int, end: int) -> Samples:
-        """The samples ``[start, end)``, valid until the next append. They must be kept."""
+        """The samples ``[start, end)``, not to be changed. They must be kept."""
+        parts = self._within(start, end)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def copy(self, start: int, end: int) -> Samples:
+        """The samples ``[start, end)`` by themselves. They must be kept."""
+        return np.concatenate(self._within(start, end))
+
+    def _within(self, start: int, end: int) -> list[Samples]:
         if not self.start <= start <= end <= self.end:
             raise IndexError(f"[{start}, {end}) is not within [{self.start}, {self.end})")
-        shift = self._offset - self.start
-        return self._data[start + shift : end + shift]
+        index, place = divmod(start - self._first, PART_SAMPLES)
+        left = end - start
+        if not left:
+            return [np.empty(0, np.int16)]
+        found = []
+        while left > 0:
+            found.append(self._parts[index][place : place + left])
+            left -= len(found[-1])
+            index, place = index + 1, 0
+        return found
 
     def drop_before(self, position: int) -> None:
         """Forget what lies before ``position``."""
         position = min(position, self.end)
         if position > self.start:
-            self._offset += position - self.start
             self.start = position
+            if unneeded := (position - self._first) // PART_SAMPLES:
+                del self._parts[:unneeded]
+                self._first += unneeded * PART_SAMPLES
 
     def jump(self, position: int) -> None:
         """Forget everything and go on at ``position``, at or after the end."""
         if position < self.end:
             raise IndexError(f"{position} is before {self.end}")
-        self._offset = 0
-        self.start = self.end = position
+        self._parts.clear()
+        self._first = self.start = self.end = position
 
     def free(self) -> None:
         """Give everything back; nothing is read or added any more."""
-        self._data = np.empty(0, np.int16)
-        self._offset = 0
-        self.start = self.end
-
-    def _move(self, needed: int) -> None:
-        kept = self.view(self.start, self.end)
-        size = -(-(needed + max(needed // 8, _STEP)) // _STEP) * _STEP
-        if size == len(self._data):
-            self._data[: len(kept)] = kept.copy()
-        else:
-            grown: Samples = np.empty(size, np.int16)
-            grown[: len(kept)] = kept
-            self._data = grown
-        self._offset = 0
+        self.jump(self.end)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from affectstream.contract import BLOCK_SAMPLES
-from affectstream_server.audio_buffer import AudioBuffer
+from affectstream_server.audio_buffer import PART_SAMPLES, AudioBuffer
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder, Samples
 from affectstream_server.stages.detect import CONTEXT_SAMPLES, WINDOW_SAMPLES
@@ -43,6 +43,7 @@ class Channel:
         self._decoder = decoder
         self._id_prefix = id_prefix
         self._buffer = AudioBuffer()
+        self._tidy_at = 0
         self._count = 0
         self._open_id = ""
         self._continues = ""
@@ -95,15 +96,9 @@ class Channel:
             return self.heard
         return self.settled_until
 
-    @property
-    def _needed_from(self) -> int:
-        return min(self.segmenter.keep_from, self.segmenter.position - CONTEXT_SAMPLES)
-
     def feed(self, data: bytes, now: float) -> None:
         """Decode a chunk. ``now`` is its arrival, `time.monotonic`. Raises `InvalidRequest`."""
         samples = self._decoder.decode(data)
-        if self.slot is not None and not self._buffer.has_space(len(samples)):
-            self._buffer.drop_before(self._needed_from)
         self._buffer.append(samples)
         self.fed += len(samples)
         self._arrived_at = now
@@ -153,7 +148,11 @@ class Channel:
         segmenter = self.segmenter
         assert isinstance(segmenter, Segmenter)  # noqa: S101 - only such channels are looked at
         boundaries = segmenter.push(probability)
-        return [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
+        decided = [self._named(boundary, now) for boundary in boundaries] if boundaries else ()
+        if segmenter.position >= self._tidy_at:
+            self._tidy_at = segmenter.position + PART_SAMPLES
+            self._buffer.drop_before(min(segmenter.keep_from, segmenter.position - CONTEXT_SAMPLES))
+        return decided
 
     def free(self) -> None:
         """The session is over: its audio is not needed any more."""
@@ -203,7 +202,7 @@ class Channel:
             continues=self._continues,
             channel=self.index,
             bounds=ended,
-            audio=self._buffer.view(ended.audio_start, min(ended.audio_end, self._buffer.end)).copy(),
+            audio=self._buffer.copy(ended.audio_start, min(ended.audio_end, self._buffer.end)),
             barge_in=self._barge_in,
             decision_ms=decision_ms,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
@@ -13,6 +12,7 @@ from affectstream_server.ahead import ScoringAhead
 from affectstream_server.auth import Identity
 from affectstream_server.channel import Channel
 from affectstream_server.explain import Explaining
+from affectstream_server.flag import Flag
 from affectstream_server.guidance import Advisor
 from affectstream_server.hearing import Hearing
 from affectstream_server.scoring.load import Share
@@ -82,7 +82,7 @@ class Listening:
         self._settings = settings
         self._detection = detection
         self._ahead = ahead
-        self._has_room = asyncio.Event()
+        self._has_room = Flag()
         self._has_room.set()
         self._allowed = True
         self._most_pending = settings.scoring.max_pending_per_stream

@@ -103,7 +103,7 @@ class Session:
         self._farewell: _Farewell | None = None
         self._began_ns = time.time_ns()
         self.asked = pb.SessionConfig()
-        """What the first stream asked for."""
+        """What the first stream asked for, where another may continue."""
         self.stream: Stream | None = stream
         """The call that brings audio; None: it was lost, and another may come."""
         self.identity = stream.identity
@@ -159,9 +159,10 @@ class Session:
         check_language(config.language_code, "config.language_code")
         self._scorer.choose(config.model, config.language_code)
         checked = self._config = read_config(config, self._settings, self._scorer.names)
-        self.asked.CopyFrom(config)
         self.session_id = self.events.session_id = checked.session_id or self.session_id
         self.resumable = self.events.retain = config.resumable and self._settings.server.resume_s > 0
+        if self.resumable:
+            self.asked.CopyFrom(config)
         ahead = ScoringAhead(self._settings.scoring, self.quota.share, self.voice.scoring)
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
         self.listening = Listening(self, checked, self._settings, self._detection, ahead)

@@ -9,7 +9,7 @@ from typing import Protocol
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.errors import ServiceError
-from affectstream_server.once import Once
+from affectstream_server.flag import Flag
 from affectstream_server.session import Session
 from affectstream_server.stages.receive import Order
 
@@ -28,14 +28,14 @@ class Stream:
     def __init__(self, sessions: Beginning, identity: Identity) -> None:
         self._sessions = sessions
         self._order = Order()
-        self._begun = Once()
+        self._begun = Flag()
         self._interrupt: Callable[[], None] | None = None
         self.identity = identity
         """Whose call it is."""
         self.session: Session | None = None
         self.failure: ServiceError | None = None
         """Why the stream ends early, where it does."""
-        self.failed = Once()
+        self.failed = Flag()
         """Set with `failure`."""
         self.waiting_since: float | None = None
         """When the edge began to wait for the next message; None while it does not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import islice
 
@@ -17,7 +17,7 @@ class Log:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.entries: deque[Placed] = deque()
+        self.entries: list[Placed] = []
         self.floor = START
         """Nothing after it is missing."""
         self.end = START
@@ -101,7 +101,7 @@ class Logs:
         """Other events at the same positions."""
         for _, entry in log.entries:
             self._weigh(log, entry, -1)
-        log.entries = deque(entries)
+        log.entries = list(entries)
         for _, entry in entries:
             self._weigh(log, entry, 1)
 
@@ -136,7 +136,7 @@ class Logs:
         return changed
 
     def _drop_oldest(self, log: Log) -> None:
-        log.floor, entry = log.entries.popleft()
+        log.floor, entry = log.entries.pop(0)
         self._weigh(log, entry, -1)
 
     def _weigh(self, log: Log, entry: Entry, sign: int) -> None:

@@ -54,8 +54,9 @@ class Detector:
         """Take a slot with empty memory."""
         if not self._free:
             size = len(self._state)
-            self._state = np.concatenate([self._state, np.zeros_like(self._state)])
-            self._free = list(range(size, 2 * size))
+            more = max(16, size // 4)
+            self._state = np.concatenate([self._state, np.zeros((more, _STATE_SIZE), np.float32)])
+            self._free = list(range(size, size + more))
         slot = self._free.pop()
         self._state[slot] = 0.0
         return slot

@@ -10,6 +10,7 @@ from typing import Protocol
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.errors import LimitReached
+from affectstream_server.flag import Flag
 from affectstream_server.observer import UNOBSERVED
 from affectstream_server.stages.withhold import may_go, withheld, withhold_values
 
@@ -82,7 +83,7 @@ class EventQueue:
         self._written: list[tuple[int, bytes]] = []
         self._written_bytes = 0
         self._outlet = Outlet()
-        self._ready = asyncio.Event()
+        self._ready = Flag()
         self._closed = False
         self.next_sequence = 1
         self.on_relief: Callable[[], None] = lambda: None
