@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="in all; default: %(default)s")
-    parser.add_argument(
-        "--keep", action="store_true", help="put what was found into the kept corpus, minimised"
-    )
+    parser.add_argument("--keep", action="store_true", help="put what was found into the kept corpus")
     args = parser.parse_args(arguments)
     names = args.targets or NAMES
     lanes = max(1, min(os.cpu_count() or 1, len(names), 4))
@@ -104,31 +102,26 @@ def fuzz(name: str, seconds: float) -> Outcome:
 
 
 def keep(name: str) -> None:
-    """Merge what was found into the kept corpus: the smallest inputs that reach what all of them do."""
-    folder = FOLDER / name
-    merged = folder / "merged"
-    shutil.rmtree(merged, ignore_errors=True)
-    named = {key: data for key, data in corpus.read(name).items() if not key.startswith(corpus.FOUND)}
-    begun_with = {**find(name).seeds, **named}
-    corpus.unpack(begun_with, merged)
-    _run(name, merged, {"merge": 1, "timeout": _HANG_S}, folder / "inputs", within_s=600)
+    """Put the smallest of what was found into the kept corpus; the fuzzer has reduced them."""
+    kept = corpus.read(name)
+    named = {key: data for key, data in kept.items() if not key.startswith(corpus.FOUND)}
+    begun_with = {*find(name).seeds.values(), *named.values()}
+    fresh = {key: d for key, d in corpus.pack(FOLDER / name / "inputs").items() if d not in begun_with}
     news, size = {}, 0
-    fresh = {key: data for key, data in corpus.pack(merged).items() if data not in begun_with.values()}
     for key, data in sorted(fresh.items(), key=lambda item: len(item[1])):
         size += len(data)
-        if size <= _KEPT_BYTES:
-            news[key] = data
+        if size > _KEPT_BYTES:
+            break
+        news[key] = data
     corpus.write(name, {**named, **news})
     print(f"{name}: {len(news)} of {len(fresh)} inputs kept beside {len(begun_with)} seeds and cases")
 
 
-def _run(
-    name: str, first: Path, options: Mapping[str, object], *more: Path, within_s: float
-) -> tuple[str, int]:
+def _run(name: str, inputs: Path, options: Mapping[str, object], within_s: float) -> tuple[str, int]:
     """What a fuzzer printed, and its exit status; one that does not end says where it hangs."""
     arguments = [f"-{key}={value}" for key, value in options.items()]
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.fuzz.one", name, str(first), *map(str, more), *arguments],
+        [sys.executable, "-m", "tests.fuzz.one", name, str(inputs), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
