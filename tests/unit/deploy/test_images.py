@@ -1,0 +1,84 @@
+"""The Dockerfiles: what is installed by its hash, who runs it, and what is left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
+SECRETS = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY\b|API_KEY", re.IGNORECASE)
+
+
+def instructions(file: Path) -> list[tuple[str, str]]:
+    """(FROM, python:3.12-slim AS build) and so on, continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", file.read_text(encoding="utf-8"))
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
+
+
+def last_stage(file: Path) -> list[tuple[str, str]]:
+    """What the image that runs is made of."""
+    found = instructions(file)
+    begins = max(place for place, (word, _) in enumerate(found) if word == "FROM")
+    return found[begins:]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_an_image_runs_as_nobody_in_particular_and_stays_so(file: Path) -> None:
+    words = [word for word, _ in last_stage(file)]
+    users = [rest for word, rest in last_stage(file) if word == "USER"]
+    assert users == ["1000:1000"]
+    after = words[words.index("USER") + 1 :]
+    assert not {"RUN", "COPY", "ADD"} & set(after), "nothing is written as another user afterwards"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_images_begin_at_exact_tags_and_take_nothing_by_address(file: Path) -> None:
+    for word, rest in instructions(file):
+        assert word != "ADD", "COPY says what it does"
+        if word == "FROM":
+            assert re.match(r"[\w./-]+:[\w.-]*\d[\w.-]*( AS \w+)?$", rest), rest
+            assert ":latest" not in rest
+        if word == "RUN":
+            assert not re.search(r"\b(curl|wget|sudo|apt-get|git)\b", rest)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_an_image_installs_has_a_hash_or_is_this_checkout_or_a_gpu_s(file: Path) -> None:
+    commands = [
+        part.strip() for word, rest in instructions(file) if word == "RUN" for part in rest.split("&&")
+    ]
+    installs = [command for command in commands if re.search(r"\bpip\b.*\binstall\b", command)]
+    assert installs
+    for command in installs:
+        by_hash = "--require-hashes --no-deps -r constraints/locked/" in command
+        here = command.endswith("--no-deps --no-build-isolation .")
+        gpu = re.search(r'(constraints/models\.txt torch|"tensorrt==.*")$', command)
+        assert by_hash or here or gpu, command
+        assert "--no-cache-dir" in command
+        for lock in re.findall(r"constraints/locked/\S+", command):
+            assert (ROOT / lock).exists()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_no_image_carries_a_secret_or_the_whole_checkout(file: Path) -> None:
+    for word, rest in instructions(file):
+        if word in ("ENV", "ARG", "LABEL"):
+            assert not SECRETS.search(rest), rest
+        if word == "COPY":
+            assert rest.split()[0] not in (".", "./", "/", "tests", "access")
+
+
+def test_the_service_s_image_holds_no_sources_no_pip_and_no_compiler() -> None:
+    """The environment comes from another stage, made without pip."""
+    stage = last_stage(ROOT / "deploy/server.Dockerfile")
+    copied = [rest for word, rest in stage if word == "COPY"]
+    assert copied == ["--from=build /opt/affectstream /opt/affectstream", "triton_repo triton_repo"]
+    assert not any("pip" in rest for word, rest in stage if word == "RUN")
+    build = instructions(ROOT / "deploy/server.Dockerfile")
+    assert any("venv --without-pip /opt/affectstream" in rest for word, rest in build if word == "RUN")
+    froms = [rest.split()[0] for word, rest in build if word == "FROM"]
+    assert len(set(froms)) == 1, "the environment names the Python that it was made with"
