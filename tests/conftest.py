@@ -63,8 +63,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(str(line))
     if config.getoption("--reliability"):
         # `passed` has no reports of setting up; those of failures have all.
-        found = fault_page.gathered(reports)
-        if any(seen.failed for seen in found.values()):
-            terminalreporter.write_line("a fault was not survived: docs/reliability.md stays as it was")
-            return
-        fault_page.keep(found)
+        fault_page.keep(fault_page.gathered(reports))

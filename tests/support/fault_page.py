@@ -80,7 +80,7 @@ def rendered(seen: Mapping[str, Seen]) -> str:
     tests = marked()
     lines = [_HEAD, "| fault | expected | figure wanted | tests |", "| --- | --- | --- | --- |"]
     for name, row in ROWS.items():
-        passed = sum(test in seen and seen[test].passed > 0 for test in tests[name])
+        passed = sum(test in seen and seen[test].passed > 0 == seen[test].failed for test in tests[name])
         lines.append(f"| [{row.fault}](#{_anchor(name)}) | {row.expected} | {row.wanted} | {passed} |")
     for name, row in ROWS.items():
         lines += [
@@ -102,6 +102,8 @@ def _line(test: str, seen: Seen | None) -> str:
         return f"| {link} | | not yet run |"
     times = f"{seen.passed} ×, " if seen.passed > 1 else ""
     when = f"{times}{seen.date}, {seen.commit}" if seen.passed else "skipped"
+    if seen.failed:
+        when = f"**not held**, {seen.date}, {seen.commit}"
     return f"| {link} | {'; '.join(seen.figures)} | {when} |"
 
 
