@@ -30,7 +30,7 @@ def test_what_was_not_held_is_said_to_be_so() -> None:
 def test_figures_of_all_parameters_stand_in_one_line() -> None:
     reports = [
         pytest.TestReport(
-            f"tests/x/test_x.py::test_x[{n}]",
+            f"tests/x/test_x.py::test_x[{n}]@group",
             ("", 0, ""),
             {},
             "passed",

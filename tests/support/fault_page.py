@@ -7,6 +7,7 @@ the page. A run of a few of them changes what those say, and no other.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,8 @@ from tests.support.faults import ROWS, TESTS, marked
 
 PAGE: Final = TESTS.parent / "docs/reliability.md"
 SEEN: Final = TESTS / "faults/seen.json"
+_OF_TEST: Final = re.compile(r"[\[@]")
+"""After a test's name: its parameters, and pytest-xdist's group."""
 _HEAD: Final = """\
 # Faults it survives
 
@@ -50,7 +53,7 @@ def gathered(reports: Iterable[pytest.TestReport]) -> dict[str, Seen]:
     for report in reports:
         if not any(name == "fault" for name, _ in report.user_properties):
             continue
-        seen = found.setdefault(report.nodeid.partition("[")[0], Seen(date=today, commit=commit))
+        seen = found.setdefault(_OF_TEST.split(report.nodeid)[0], Seen(date=today, commit=commit))
         seen.passed += report.when == "call" and report.passed
         seen.skipped += report.skipped
         seen.failed += report.failed
