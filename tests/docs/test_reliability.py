@@ -8,6 +8,11 @@ from tests.support.fault_page import PAGE, Seen, gathered, kept, rendered
 from tests.support.faults import ROWS, marked
 
 
+@pytest.mark.parametrize("row", ROWS)
+def test_every_fault_has_a_test(row: str) -> None:
+    assert marked()[row]
+
+
 def test_no_test_names_a_fault_that_is_none() -> None:
     assert marked().keys() == ROWS.keys()
 

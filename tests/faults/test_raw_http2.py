@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.edge import arguments
 from affectstream_server.lifecycle import Server
 from tests.support.http2 import PREFACE
 from tests.support.raw_grpc import RawGrpc
@@ -70,7 +71,11 @@ NO_HTTP2: dict[str, bytes] = {
 
 @pytest.mark.fault("garbage")
 @pytest.mark.parametrize("what", NO_HTTP2)
-async def test_what_is_no_http2_is_closed_and_told_nothing(what: str) -> None:
+async def test_what_is_no_http2_is_closed_and_told_nothing(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arguments, "KEEPALIVE_MS", 300)  # what is ignored is closed as a peer that is frozen
+    monkeypatch.setattr(arguments, "PING_TIMEOUT_MS", 500)
     async with running_server() as server, beside_a_caller(server):
         host, _, port = server.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))

@@ -20,12 +20,14 @@ MOST_BYTES = 64 * 1024
 """Of a target's inputs."""
 
 
+@pytest.mark.fault("garbage")
 @pytest.mark.parametrize(("target", "name"), NAMED, ids=lambda part: part)
 def test_what_was_once_wrong_is_so_no_more(target: str, name: str) -> None:
     with find(target).opened() as run:
         run(corpus.read(target)[name])
 
 
+@pytest.mark.fault("garbage")
 @pytest.mark.parametrize("target", NAMES)
 def test_seeds_and_what_was_found_break_nothing(target: str) -> None:
     with find(target).opened() as run:

@@ -26,6 +26,7 @@ def last_stage(file: Path) -> list[tuple[str, str]]:
     return found[begins:]
 
 
+@pytest.mark.fault("container")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_an_image_runs_as_nobody_in_particular_and_stays_so(file: Path) -> None:
     words = [word for word, _ in last_stage(file)]
@@ -46,6 +47,7 @@ def test_images_begin_at_exact_tags_and_take_nothing_by_address(file: Path) -> N
             assert not re.search(r"\b(curl|wget|sudo|apt-get|git)\b", rest)
 
 
+@pytest.mark.fault("supply chain")
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_what_an_image_installs_has_a_hash_or_is_this_checkout_or_a_gpu_s(file: Path) -> None:
     commands = [

@@ -19,6 +19,7 @@ FOUND = Finding("bandit", "B999", "server/x.py", "line 3")
 OURS = Accepted("bandit", "B999", ("server/*",), "because", TODAY)
 
 
+@pytest.mark.fault("supply chain")
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_locks_hold_the_versions_of_constraints_and_a_hash_of_each(lock: Lock) -> None:
     assert list(faults(lock)) == []
@@ -41,6 +42,7 @@ def test_a_lock_that_is_not_as_constraints_say_is_told_of(
     assert "torch must not be locked" in told
 
 
+@pytest.mark.fault("supply chain")
 def test_nothing_is_installed_into_an_environment_without_its_hash_but_torch() -> None:
     installs = re.findall(r"pip install .*", MAKEFILE)
     loose = [
@@ -49,6 +51,7 @@ def test_nothing_is_installed_into_an_environment_without_its_hash_but_torch() -
     assert loose == ['pip install $(PIP_FLAGS) -c constraints/models.txt "$(TORCH)"']
 
 
+@pytest.mark.fault("supply chain")
 def test_what_is_found_is_told_unless_it_is_accepted_with_a_reason_and_a_day() -> None:
     assert judge([FOUND], [OURS], {"bandit"}, TODAY) == []
     assert judge([FOUND], [], {"bandit"}, TODAY) == ["bandit B999 server/x.py: line 3"]
@@ -77,6 +80,7 @@ def test_an_audit_that_nobody_answered_is_none() -> None:
     assert (finding.rule, finding.file, finding.text) == ("PYSEC-1", "redis", "mended in 8.0.0")
 
 
+@pytest.mark.fault("supply chain")
 def test_what_a_release_is_said_to_hold_is_what_its_image_installs() -> None:
     image = next(lock for lock in LOCKS if lock.name == "image")
     assert {"grpcio", "onnxruntime", "redis", "tritonclient", "aiohttp"} <= set(locked(image))
