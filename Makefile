@@ -38,7 +38,7 @@ HERE := -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full capacity quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -139,6 +139,10 @@ bench-full: .venv/.dev .venv-integrations/.ready triton-setup ## The same for th
 	@$(RUN)/python -m bench plots
 	@$(RUN)/python -m bench.watch
 	@$(RUN)/python -m bench.cues
+
+capacity: .venv/.dev ## Take bench/results/latest.json into `affectstream capacity`, docs/capacity.md and its picture
+	@$(RUN)/python -m bench.bus
+	@$(RUN)/python -m tools.capacity
 
 quality: .venv/.dev .venv-models/.ready ## Judge segmentation and the bundled model on real speech: AFFECTSTREAM_AUDIO=DIR
 	@$(RUN)/python -m quality segmentation

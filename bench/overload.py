@@ -21,7 +21,7 @@ from rich.console import Console
 
 from bench import report, talks
 from bench.backends import Backends
-from bench.figures import costs, spread
+from bench.figures import Spread, costs, spread, times
 from bench.job import Run
 from bench.machine import choose_cores, versions
 from bench.measure import MeasurementFailed, run_once
@@ -78,9 +78,13 @@ def figures(runs: Runs) -> dict[str, Any]:
     return {
         "capacity": full.streams,
         "kind": full.kind,
+        "seconds": full.seconds,
+        "before_s": full.ramp_s + full.warmup_s,
         "goodput_per_s": {"full": spread(goodput[full]), "twice": spread(goodput[twice])},
         "share_of_peak": share,
         "cpu_s_per_audio_hour": {"full": spread(costs(at_limit)), "twice": spread(costs(above))},
+        "server_cpu_share": {"full": _share(full, at_limit), "twice": _share(twice, above)},
+        "client_lag_ms": {"full": _late(at_limit), "twice": _late(above)},
         "refused_streams": [run["refused_streams"] for run in above],
         "refusals": [run["refusals"] for run in above],
         "declared": sum(run["declared"] for run in above),
@@ -88,6 +92,8 @@ def figures(runs: Runs) -> dict[str, Any]:
         "faults": faults,
         "admit_all": {
             "goodput_per_s": spread(goodput[unlimited[0][0]]),
+            "server_cpu_share": _share(*unlimited[0]),
+            "client_lag_ms": _late(unlimited[0][1]),
             "delivered_share": spread(
                 [run["delivered"] / max(run["declared"], 1) for run in unlimited[0][1]]
             ),
@@ -96,6 +102,16 @@ def figures(runs: Runs) -> dict[str, Any]:
         if unlimited
         else None,
     }
+
+
+def _share(scenario: Scenario, runs: Sequence[Run]) -> Spread:
+    """Of a core, that the server took."""
+    return spread([run["server_cpu_s"] / scenario.seconds for run in runs])
+
+
+def _late(runs: Sequence[Run]) -> dict[str, Any]:
+    """What callers that were let in waited for their finals, without the raw counts."""
+    return {key: value for key, value in times("client_lag_ms", runs).items() if key != "histogram"}
 
 
 def tell(found: dict[str, Any], console: Console) -> None:

@@ -36,6 +36,12 @@ class RedisServer:
         secret = f":{self._password}@" if self._password else ""
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """Of the process, once it was started."""
+        assert self._process is not None  # noqa: S101 - its user started it
+        return self._process.pid
+
     def start(self) -> None:
         """Start, and wait until it answers."""
         self._folder.mkdir(exist_ok=True)

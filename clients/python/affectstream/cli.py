@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "bridge": "let browsers and telephone providers in, by WebSocket",
     "tone": "check what a policy says to whoever writes the reply, and play a recorded session against it",
     "doctor": "check a deployment end to end, and say how to mend it",
+    "capacity": "estimate how many cores, GPUs and links some number of calls takes",
     "token": "make a token for callers of a server that asks for one",
     "demo": "start a server, stream the bundled talk to it, show and draw what it heard",
 }
