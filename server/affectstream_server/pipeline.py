@@ -49,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_EXTRA_S: Final = 10.0
 """After the grace, for scores that are due and events that a slow reader takes."""
-_CLOCK_S: Final = 0.05
+_CLOCK_S: Final = 0.1
 """How often stalled audio and the drain are looked at, for all streams at once."""
 
 
@@ -86,6 +86,7 @@ class Pipeline:
         self._detector = Detector(settings.detection.max_batch)
         self._waiting: Blocks[tuple[Session, Channel]] = Blocks(self._real_time)
         self._tick_planned = False
+        self._ticked_at = 0.0
         self.bus: Bus | None = bus if bus is not None else open_bus(settings.bus)
         self.sessions = Sessions(
             settings,
@@ -201,10 +202,13 @@ class Pipeline:
         self._wait(session, channel)
         if not self._tick_planned:
             self._tick_planned = True
+            loop = asyncio.get_running_loop()
+            due = self._ticked_at + self.settings.detection.tick_ms / 1_000
             # What it begins is no more of the session that planned it than of the others.
-            asyncio.get_running_loop().call_later(
-                self.settings.detection.tick_ms / 1_000, self._tick, context=self._nobodys
-            )
+            if loop.time() >= due:
+                loop.call_soon(self._tick, context=self._nobodys)
+            else:
+                loop.call_at(due, self._tick, context=self._nobodys)
 
     def settle(self, session: Session, channel: Channel) -> None:
         """Look at all of the channel's blocks now, alone: a control holds at the audio before it."""
@@ -218,6 +222,7 @@ class Pipeline:
     def _tick(self) -> None:
         """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
         waiting = self._waiting
+        self._ticked_at = asyncio.get_running_loop().time()
         batch = waiting.take(self._detector.max_batch)
         for _, channel in batch:
             channel.queued = False

@@ -112,7 +112,12 @@ class EndpointingSettings(Section):
 class DetectionSettings(Section):
     """The voice activity detector's batches."""
 
-    tick_ms: float = Field(8.0, ge=0, le=100, description="blocks of all streams are gathered this long")
+    tick_ms: float = Field(
+        8.0,
+        ge=0,
+        le=100,
+        description="least time between batches, in which blocks of all streams are gathered",
+    )
     max_batch: int = Field(64, ge=1, le=1_024, description="blocks in one call of the detector")
 
 

@@ -42,12 +42,15 @@ class Detector:
         self._free = list(range(16))
         self._windows = np.zeros((max_batch, WINDOW_SAMPLES + _MIRRORED), np.int16)
         sample = self._windows.itemsize
-        self._frames = as_strided(
+        frames = as_strided(
             self._windows,
             (max_batch, _FRAMES, _FRAME_SAMPLES),
             (self._windows.strides[0], _HOP_SAMPLES * sample, sample),
             writeable=False,
         )
+        half = _FRAME_SAMPLES // 2
+        self._ahead = frames[:, :, : half + 1]
+        self._behind = frames[:, :, :half:-1]
         self.max_batch = max_batch
 
     def open(self) -> int:
@@ -79,7 +82,11 @@ class Detector:
         np.stack(windows, out=batch[:, :WINDOW_SAMPLES])
         batch[:, WINDOW_SAMPLES:] = batch[:, WINDOW_SAMPLES - 2 : WINDOW_SAMPLES - 2 - _MIRRORED : -1]
         index = np.asarray(slots)
-        inputs = {"frames": self._frames[:count].astype(np.float32), "state": self._state[index]}
+        inputs = {
+            "ahead": self._ahead[:count].astype(np.float32),
+            "behind": self._behind[:count].astype(np.float32),
+            "state": self._state[index],
+        }
         probability, state = self._session.run(None, inputs)
         self._state[index] = state
         result: NDArray[np.float32] = probability[:, 0]
