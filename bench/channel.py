@@ -10,6 +10,8 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from affectstream import writing
+
 METHOD: Final = "/affectstream.v1.AffectService/StreamAffect"
 _OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 _CHECK_S: Final = 30.0
@@ -60,13 +62,39 @@ class GrpcChannel:
         await self._channel.channel_ready()
 
     def open(self, metadata: Metadata = ()) -> Any:
-        return self._channel.stream_stream(METHOD)(metadata=metadata)
+        return _GrpcCall(self._channel.stream_stream(METHOD)(metadata=metadata))
 
     async def check(self) -> None:
         await self._stub.Check(health_pb2.HealthCheckRequest(), timeout=_CHECK_S)
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+class _GrpcCall:
+    """A call that keeps the server's status where a write meets its end."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def write(self, request: bytes) -> None:
+        try:
+            await writing.send(self._call, request)
+        except writing.WriteFailed as error:
+            raise asyncio.InvalidStateError from error
+
+    async def done_writing(self) -> None:
+        try:
+            await writing.close(self._call)
+        except writing.WriteFailed as error:
+            raise asyncio.InvalidStateError from error
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        responses: AsyncIterator[bytes] = aiter(self._call)
+        return responses
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
 
 
 class SocketChannel:

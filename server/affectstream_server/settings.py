@@ -116,7 +116,7 @@ class DetectionSettings(Section):
         8.0,
         ge=0,
         le=100,
-        description="least time between batches, in which blocks of all streams are gathered",
+        description="between batches of blocks of all streams, at least",
     )
     max_batch: int = Field(64, ge=1, le=1_024, description="blocks in one call of the detector")
 

@@ -29,20 +29,36 @@ async def write(call: Call, request: pb.StreamAffectRequest) -> None:
     Raises:
         WriteFailed: the call has ended or is ending.
     """
-    send: Any = getattr(getattr(call, "_cython_call", None), "send_serialized_message", None)
+    if _sender(call) is not None:
+        await send(call, request.SerializeToString())
+        return
+    try:  # a gRPC that is built otherwise: its own way then
+        await call.write(request)
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        raise WriteFailed from None
+
+
+async def send(call: Any, data: bytes) -> None:
+    """The same for a serialised message.
+
+    Raises:
+        WriteFailed: the call has ended or is ending.
+    """
+    sender = _sender(call) or call.write
     try:
-        if send is None:  # a gRPC that is built otherwise: its own way then
-            await call.write(request)
-            return
         await call.wait_for_connection()
         if call.done():
             raise WriteFailed
-        await send(request.SerializeToString())
+        await sender(data)
     except asyncio.CancelledError:
         call.cancel()
         raise
     except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError):
         raise WriteFailed from None
+
+
+def _sender(call: Any) -> Any:
+    return getattr(getattr(call, "_cython_call", None), "send_serialized_message", None)
 
 
 async def close(call: Call) -> None:
