@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from bench import plots, readme, report
+from bench import plots, readme, report, wanted
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 LATEST: Final = _ROOT / "bench/results/latest.json"
@@ -75,10 +75,11 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def write_readme(arguments: Sequence[str]) -> int:
-    """Publish a result: write the README's table of speed from it, and keep it beside the code."""
+    """Publish a result: the tables of the README and of docs/performance.md, and itself beside the code."""
     parser = argparse.ArgumentParser(prog="python -m bench readme", description=write_readme.__doc__)
     parser.add_argument("result", type=Path, nargs="?", default=LATEST)
     parser.add_argument("--readme", type=Path, default=_ROOT / "README.md")
+    parser.add_argument("--page", type=Path, default=_ROOT / "docs/performance.md")
     parser.add_argument("--kept", type=Path, default=PUBLISHED, metavar="FILE")
     args = parser.parse_args(arguments)
     try:
@@ -86,7 +87,8 @@ def write_readme(arguments: Sequence[str]) -> int:
         if not document["passed"]:
             sys.stderr.write(f"bench readme: {args.result}: its run failed\n")
             return 1
-        readme.write(document, args.readme)
+        readme.write(readme.render(document), args.readme)
+        readme.write(wanted.render(document), args.page)
         report.write(document, args.kept)
     except (OSError, KeyError, readme.NoMarkers) as error:
         sys.stderr.write(f"bench readme: {error}\n")

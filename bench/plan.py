@@ -37,10 +37,16 @@ def _floors(frame_ms: int) -> list[Step]:
     return [Scenario(100, frame_ms, kind="listen"), Scenario(100, frame_ms, kind="floor")]
 
 
-_LEAST: Final[list[Step]] = [*_floors(20), VadRow("batched", 100), VadRow("ours", 100)]
+_LEAST: Final[list[Step]] = [
+    *_floors(20),
+    VadRow("batched", 100),
+    VadRow("ours-stages", 100),
+    VadRow("ours", 100),
+]
 _SCORED: Final[list[Step]] = [Scenario(100, 20), Scenario(100, 100)]
 _PEERS: Final[list[Step]] = [
     VadRow("ours", 20),
+    VadRow("ours-stages", 20),
     VadRow("batched", 20),
     VadRow("livekit-silero", 20),
     VadRow("livekit-built-in", 20),

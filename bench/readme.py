@@ -11,7 +11,8 @@ BEGIN: Final = "<!-- bench: begin -->"
 END: Final = "<!-- bench: end -->"
 _BETWEEN: Final = re.compile(re.escape(BEGIN) + r".*" + re.escape(END), re.DOTALL)
 _VAD: Final = (
-    ("ours", "Affectstream"),
+    ("ours-stages", "Affectstream: decode, detect, segment"),
+    ("ours", "Affectstream, with its sessions, messages and events"),
     ("batched", "Silero, one batch a tick, nothing else"),
     ("livekit-silero", "LiveKit Agents, Silero plugin"),
     ("livekit-built-in", "LiveKit Agents, built in"),
@@ -31,11 +32,11 @@ def between(page: str) -> str:
     return found[0].removeprefix(BEGIN).removesuffix(END).strip()
 
 
-def write(document: Mapping[str, Any], path: Path) -> None:
-    """Put the table of a result between the markers of a page. Raises `NoMarkers`."""
+def write(table: str, path: Path) -> None:
+    """Put a table between the markers of a page. Raises `NoMarkers`."""
     page = path.read_text(encoding="utf-8")
     between(page)
-    text = f"{BEGIN}\n{render(document)}\n{END}"
+    text = f"{BEGIN}\n{table}\n{END}"
     path.write_text(_BETWEEN.sub(lambda _: text, page), encoding="utf-8")
 
 

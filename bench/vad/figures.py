@@ -69,7 +69,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> Table:
             f"{one['late_ms_p99']['median']:.1f}",
             str(one["utterances"] or "-"),
         )
-    shown.caption = f"at real time, in alternation; ours is wanted at most {MOST_RATIO} x batched"
+    shown.caption = f"at real time, in alternation; ours-stages is wanted at most {MOST_RATIO} x batched"
     return shown
 
 

@@ -18,6 +18,7 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _PEERS_PYTHON: Final = _ROOT / ".venv-integrations/bin/python"
 _MODULES: Final = {
     "ours": "bench.vad.ours",
+    "ours-stages": "bench.vad.stages",
     "batched": "bench.vad.silero",
     "plain": "bench.vad.silero",
     "livekit-silero": "bench.vad.livekit",
@@ -47,8 +48,10 @@ class VadRow:
 
 DEFAULT: Final = (
     VadRow("ours", 100),
+    VadRow("ours-stages", 100),
     VadRow("batched", 100),
     VadRow("ours", 20),
+    VadRow("ours-stages", 20),
     VadRow("batched", 20),
     VadRow("plain", 20),
     VadRow("livekit-silero", 20),

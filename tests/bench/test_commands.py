@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import readme, report
+from bench import readme, report, wanted
 from bench.commands import NAMED, PUBLISHED, compare, draw, named, write_readme
 from bench.scenario import Kind, Scenario
 from bench.vad.row import Result
@@ -16,6 +16,7 @@ from bench.vad.rows import VadRow
 from tests.bench.runs import made_run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = README.parent / "docs/performance.md"
 
 
 def made_document(cpu_s: float = 2.0) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def made_document(cpu_s: float = 2.0) -> dict[str, Any]:
         {"kind": "recorded", "frame_ms": 20, "processes": 1, "streams": 120, "steps": []}
     ]
     made.parts["overhead"] = [
-        {"streams": 50, "above_raw": {"p50": 0.5}, "paired": {"p50": 0.6}, "windows": 9, "times_ms": {}}
+        {"streams": 50, "above_raw": {"p50": 0.5}, "paired": {"p50": 0.6, "p99": 0.9}, "windows": 9, "times_ms": {}}
     ]
     return made.document()
 
@@ -69,24 +70,31 @@ def test_two_results_are_compared_figure_by_figure(
 
 
 def test_the_readme_is_written_between_its_markers(tmp_path: Path) -> None:
-    page, result, kept = tmp_path / "R.md", tmp_path / "latest.json", tmp_path / "kept.json"
+    page, other = tmp_path / "R.md", tmp_path / "performance.md"
+    result, kept = tmp_path / "latest.json", tmp_path / "kept.json"
+    other.write_text(f"{readme.BEGIN}\n{readme.END}\n", encoding="utf-8")
     page.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n", encoding="utf-8")
     result.write_text(json.dumps(made_document()), encoding="utf-8")
-    assert write_readme([str(result), "--readme", str(page), "--kept", str(kept)]) == 0
+    arguments = [str(result), "--readme", str(page), "--page", str(other), "--kept", str(kept)]
+    assert write_readme(arguments) == 0
     text = page.read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
     assert "| always on, nothing scored, 20 ms frames | 20.0 | 0.67 |" in text
-    assert "| Affectstream | 100 | 20.0 |" in text
+    assert "| Affectstream, with its sessions, messages and events | 100 | 20.0 |" in text
     assert "Pipecat" not in text  # it was not installed
-    assert readme.between(text) == readme.render(json.loads(kept.read_text(encoding="utf-8")))
+    document = json.loads(kept.read_text(encoding="utf-8"))
+    assert readme.between(text) == readme.render(document)
+    assert readme.between(other.read_text(encoding="utf-8")) == wanted.render(document)
+    assert "| always-on path, 100 streams × 20 ms, in costs of bare gRPC" in other.read_text(encoding="utf-8")
 
 
 def test_a_failed_run_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, result = tmp_path / "R.md", tmp_path / "latest.json"
     page.write_text("no place\n", encoding="utf-8")
-    arguments = [str(result), "--readme", str(page), "--kept", str(tmp_path / "kept.json")]
+    kept = tmp_path / "kept.json"
+    arguments = [str(result), "--readme", str(page), "--page", str(page), "--kept", str(kept)]
     result.write_text(json.dumps(made_document() | {"passed": False}), encoding="utf-8")
     assert write_readme(arguments) == 1
     result.write_text(json.dumps(made_document()), encoding="utf-8")
@@ -99,7 +107,9 @@ def test_the_readme_says_what_was_published() -> None:
     table = readme.between(README.read_text(encoding="utf-8"))
     if not PUBLISHED.exists():
         pytest.skip("no result was published by `python -m bench readme` yet")
-    assert table == readme.render(json.loads(PUBLISHED.read_text(encoding="utf-8")))
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    assert table == readme.render(published)
+    assert readme.between(PAGE.read_text(encoding="utf-8")) == wanted.render(published)
 
 
 def test_pictures_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
