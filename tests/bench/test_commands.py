@@ -38,7 +38,13 @@ def made_document(cpu_s: float = 2.0) -> dict[str, Any]:
         {"kind": "recorded", "frame_ms": 20, "processes": 1, "streams": 120, "steps": []}
     ]
     made.parts["overhead"] = [
-        {"streams": 50, "above_raw": {"p50": 0.5}, "paired": {"p50": 0.6, "p99": 0.9}, "windows": 9, "times_ms": {}}
+        {
+            "streams": 50,
+            "above_raw": {"p50": 0.5},
+            "paired": {"p50": 0.6, "p99": 0.9},
+            "windows": 9,
+            "times_ms": {},
+        }
     ]
     return made.document()
 
