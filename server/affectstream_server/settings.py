@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from affectstream.contract import LIMITS
 from affectstream.environment import CLIENT_ENV
@@ -36,6 +37,10 @@ _SECRET: Final = frozenset({"bus", "bus.url"})
 
 
 def _all_cores(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto" and not value.strip().isdecimal():
+        raise PydanticCustomError(
+            "processes", "expected a whole number, or auto for one a core of this machine"
+        )
     return 0 if value == "auto" else value
 
 

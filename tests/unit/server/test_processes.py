@@ -190,8 +190,13 @@ def test_how_many_processes(given: str, taken: int) -> None:
 
 @pytest.mark.parametrize("given", ["all", "-1", "257"])
 def test_how_many_processes_there_cannot_be(given: str) -> None:
-    with pytest.raises(SettingsError, match=r"server\.processes"):
+    with pytest.raises(SettingsError, match=rf"server\.processes: got '?{given}"):
         load(environ={"AFFECTSTREAM_SERVER__PROCESSES": given})
+
+
+def test_a_number_of_processes_that_is_a_word_is_told_the_word_there_is() -> None:
+    with pytest.raises(SettingsError, match="got 'all': expected a whole number, or auto"):
+        load(environ={"AFFECTSTREAM_SERVER__PROCESSES": "all"})
 
 
 def test_every_process_has_the_settings_that_were_given_and_no_secret_is_lost() -> None:

@@ -90,8 +90,11 @@ def read(path: Path, bus: Path | None = None, overload: Path | None = None) -> F
         if overload:
             document["overload"] = json.loads(overload.read_text(encoding="utf-8"))["overload"]
         return of_bench(document, json.loads(bus.read_text(encoding="utf-8")) if bus else {})
-    except (OSError, ValueError) as error:
-        raise FiguresError(f"{path}: {error}") from None
+    except OSError as error:
+        what = f"cannot read {error.filename}: {error.strerror}"
+        raise FiguresError(f"{what}; python -m bench and python -m bench.bus make such files") from None
+    except ValueError as error:
+        raise FiguresError(f"{path}: not JSON: {error}") from None
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise FiguresError(f"{path}: not a result of python -m bench: {error!r}") from None
 
