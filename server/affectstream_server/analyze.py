@@ -17,6 +17,7 @@ from affectstream.contract import LIMITS
 from affectstream.tone import Policy
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
+from affectstream_server.endings import going_away
 from affectstream_server.errors import InvalidRequest, LimitReached, NotServed
 from affectstream_server.explain import Explainer
 from affectstream_server.guidance import advise_alone
@@ -25,7 +26,6 @@ from affectstream_server.quotas import Quotas, Tenant
 from affectstream_server.real_time import RealTime
 from affectstream_server.scoring.load import Load, Share
 from affectstream_server.scoring.router import Route, Router
-from affectstream_server.session import going_away
 from affectstream_server.settings import Settings
 from affectstream_server.stages.decide import TooShort, Verdict, affect_event
 from affectstream_server.stages.decode import AudioFormat, Decoder, Samples

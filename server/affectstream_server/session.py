@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from affectstream.v1 import affect_pb2 as pb
@@ -20,7 +20,8 @@ from affectstream_server.bus.bus import Bus
 from affectstream_server.bus.publication import Publication
 from affectstream_server.channel import Channel
 from affectstream_server.controls import Controls, check_id
-from affectstream_server.errors import ServiceError, Superseded, Unavailable
+from affectstream_server.endings import Farewell, close_reason, going_away, reason_name, too_old
+from affectstream_server.errors import ServiceError, Superseded
 from affectstream_server.hearing import Hearing
 from affectstream_server.listening import Detection, Listening
 from affectstream_server.observer import NOBODY, UNOBSERVED, Observer
@@ -35,18 +36,8 @@ from affectstream_server.timeline import samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.voice import Voice
 
-_SPEECH_SHARE: Final = 0.9
-"""Of the grace before an end, for an utterance that does not end: its final is due within the rest."""
 _QUIET_LOOK_S: Final = 0.5
 """Between looks at the clock of a session where nothing can be due: most of many streams are silent."""
-IDLE_SHARE: Final = 0.1
-"""Of the grace before an end, for streams in which nobody speaks."""
-_CLOSE_REASONS: Final = {
-    "DRAINING": pb.CLOSE_REASON_DRAIN,
-    "STREAM_AGE": pb.CLOSE_REASON_STREAM_AGE,
-    "SESSION_AGE": pb.CLOSE_REASON_SESSION_AGE,
-    "SLOW_READER": pb.CLOSE_REASON_SLOW_READER,
-}
 
 
 class Stream(Protocol):
@@ -63,15 +54,6 @@ class Stream(Protocol):
     def stop_reading(self) -> None:
         """No more messages are wanted."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Farewell:
-    """The stream ends at ``deadline``, or from ``idle_at`` on when nothing is under way."""
-
-    reason: pb.CloseReason.ValueType
-    deadline: float
-    idle_at: float
 
 
 class Session:
@@ -100,7 +82,7 @@ class Session:
         self._bus = bus
         self._progress_due = 0
         self._look_at = 0.0
-        self._farewell: _Farewell | None = None
+        self._farewell: Farewell | None = None
         self._began_ns = time.time_ns()
         self.asked = pb.SessionConfig()
         """What the first stream asked for, where another may continue."""
@@ -335,9 +317,7 @@ class Session:
     async def settle_and_close(self) -> None:
         """Before an early end: deliver what was declared, then say why. Bounded by the deadlines."""
         await self.voice.scoring.drained()
-        reason = self.failure.reason if self.failure is not None else ""
-        close_reason = _CLOSE_REASONS.get(reason, pb.CLOSE_REASON_ERROR)
-        self._close(close_reason, self.listening.open_utterance_id)
+        self._close(close_reason(self.failure), self.listening.open_utterance_id)
 
     def interrupt(self, error: ServiceError) -> None:
         """End the session early with ``error``, once."""
@@ -351,7 +331,7 @@ class Session:
         """Announce that the stream is over in ``grace_s``; where nobody speaks, in a tenth of it."""
         now = time.monotonic()
         self._look_at = 0.0
-        self._farewell = _Farewell(reason, now + grace_s * _SPEECH_SHARE, now + grace_s * IDLE_SHARE)
+        self._farewell = Farewell.within(grace_s, reason, now)
         if not self.over:
             self.voice.emit(session_closing(reason, grace_s))
 
@@ -367,7 +347,7 @@ class Session:
             if self.stream is not None:
                 self.stream.stop_reading()
             return
-        error = going_away() if reason == pb.CLOSE_REASON_DRAIN else _too_old()
+        error = going_away() if reason == pb.CLOSE_REASON_DRAIN else too_old()
         if self.resumable and reason == pb.CLOSE_REASON_STREAM_AGE:
             self._leave_stream(reason, error)
             return
@@ -384,23 +364,7 @@ class Session:
         """Drop everything: nobody listens. Those who watch are told why."""
         self.voice.fall_silent()
         if self.failure is not None:
-            reason = _CLOSE_REASONS.get(self.failure.reason, pb.CLOSE_REASON_ERROR)
+            reason = close_reason(self.failure)
         closed = pb.SessionClosed(reason=reason, open_utterance_id=self.listening.open_utterance_id)
         self.events.finish(pb.SessionEvent(session_closed=closed))
         self._observed.ended(reason_name(reason))
-
-
-def reason_name(reason: pb.CloseReason.ValueType) -> str:
-    """As END_OF_AUDIO."""
-    return pb.CloseReason.Name(reason).removeprefix("CLOSE_REASON_")
-
-
-def going_away() -> Unavailable:
-    """The error of a stream that a shutting-down server ends or refuses."""
-    return Unavailable(
-        "the server is shutting down; start a new session elsewhere", reason="DRAINING", retry_after_s=1.0
-    )
-
-
-def _too_old() -> Unavailable:
-    return Unavailable("the stream is at its age limit; open another", reason="STREAM_AGE", retry_after_s=0.0)

@@ -11,12 +11,13 @@ from typing import Final
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.bus.bus import Bus
+from affectstream_server.endings import IDLE_SHARE, going_away
 from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
 from affectstream_server.listening import Detection
 from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.resume import NOBODYS, ResumeKey, check_same, no_session
 from affectstream_server.scoring.router import Router
-from affectstream_server.session import IDLE_SHARE, Session, going_away
+from affectstream_server.session import Session
 from affectstream_server.settings import Settings
 from affectstream_server.stages.fuse import TextFusion
 from affectstream_server.stages.receive import read_format

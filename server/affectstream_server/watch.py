@@ -12,12 +12,12 @@ from affectstream_server.bus import cursor
 from affectstream_server.bus.bus import Bus
 from affectstream_server.bus.cursor import BadCursor
 from affectstream_server.bus.entry import Bounds, BusAway, Position, Subject, now_ms
+from affectstream_server.endings import going_away
 from affectstream_server.errors import (
     InvalidRequest,
     LimitReached,
     NotServed,
 )
-from affectstream_server.session import going_away
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.stages.receive import check_session_id
 from affectstream_server.watch_errors import (
