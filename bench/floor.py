@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +16,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from affectstream.v1 import affect_pb2 as pb
+from bench.serving import serve
 
 _SERVICE = "affectstream.v1.AffectService"
 
@@ -30,21 +30,13 @@ async def _drop(
 
 
 async def _serve(address: str) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = grpc.aio.server()
     drop = grpc.stream_stream_rpc_method_handler(
         _drop, pb.StreamAffectRequest.FromString, pb.StreamAffectResponse.SerializeToString
     )
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"StreamAffect": drop}),))
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
-    port = server.add_insecure_port(address)
-    await server.start()
-    sys.stdout.write(f"affectstream: ready on {address.rpartition(':')[0]}:{port}\n")
-    sys.stdout.flush()
-    await stop.wait()
-    await server.stop(1.0)
+    await serve(server, address)
 
 
 def main() -> int:

@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import random
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from affectstream.contract import AUDIO, DIMS, EMBEDDING, LOGITS, NUM_SAMPLES
 from affectstream_server.scoring.canary import canary_audio
 from affectstream_server.scoring.triton_target import BUNDLED
 from bench.histogram import Histogram
+from bench.serving import serve
 from tools.triton.server import REPOSITORY
 
 LATENCIES: Final = Path(__file__).with_name("recorded_triton.json")
@@ -123,17 +123,9 @@ def read(path: Path = LATENCIES) -> Histogram:
 
 
 async def _serve(address: str, path: Path) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = grpc.aio.server(options=(("grpc.max_receive_message_length", _MESSAGE_BYTES),))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Recorded(Latencies(read(path))), server)
-    port = server.add_insecure_port(address)
-    await server.start()
-    sys.stdout.write(f"affectstream: ready on {address.rpartition(':')[0]}:{port}\n")
-    sys.stdout.flush()
-    await stop.wait()
-    await server.stop(1.0)
+    await serve(server, address)
 
 
 def main() -> int:

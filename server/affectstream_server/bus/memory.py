@@ -12,6 +12,7 @@ from affectstream_server.bus.bus import BusState
 from affectstream_server.bus.entry import Bounds, Entry, Placed, Position, Subject, now_ms
 from affectstream_server.bus.last_word import last_word
 from affectstream_server.bus.log import Log, Logs
+from affectstream_server.bus.waking import Waking
 from affectstream_server.settings_bus import BusSettings
 from affectstream_server.stages.withhold import withheld
 
@@ -144,26 +145,13 @@ class MemoryBus:
             self._tenants.prune(now_ms())
 
 
-class _Follower:
+class _Follower(Waking):
     """See `affectstream_server.bus.bus.Follower`."""
 
     def __init__(self, bus: MemoryBus, subject: Subject) -> None:
+        super().__init__()
         self._bus = bus
         self._subject = subject
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """See `Follower.wake`."""
-        self._woken.set()
-
-    async def wait(self, timeout_s: float) -> None:
-        """See `Follower.wait`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        self._woken.clear()
 
     async def read(self, after: Position, most: int) -> Sequence[Placed]:
         """See `Follower.read`."""

@@ -10,6 +10,7 @@ from typing import Final
 from affectstream_server.bus.entry import BusAway, Placed, Position, Subject
 from affectstream_server.bus.redis_entry import news_of
 from affectstream_server.bus.redis_store import AWAY, Store
+from affectstream_server.bus.waking import Waking
 
 _KEPT: Final = 256
 """Events of the end; who is further behind reads for itself."""
@@ -101,25 +102,17 @@ class Tail:
             raise BusAway from None
 
 
-class Follower:
+class Follower(Waking):
     """See `affectstream_server.bus.bus.Follower`. ``leave`` is called when it is closed."""
 
     def __init__(self, tail: Tail, leave: Callable[[Follower], None]) -> None:
+        super().__init__()
         self._tail = tail
         self._leave = leave
-        self._woken = asyncio.Event()
 
-    def wake(self) -> None:
-        """See `Follower.wake`."""
-        self._woken.set()
-
-    async def wait(self, timeout_s: float) -> None:
-        """See `Follower.wait`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._woken.wait()
-        except TimeoutError:
-            self._tail.wake()
+    def slept(self) -> None:
+        """See `Waking.slept`: the tail may have missed that something came."""
+        self._tail.wake()
         self._woken.clear()
 
     async def read(self, after: Position, most: int) -> Sequence[Placed]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from affectstream_server.bus.bus import BusState
 from affectstream_server.bus.entry import Bounds, BusAway, Entry, FallenOut, Placed, Position, Subject
+from affectstream_server.bus.waking import Waking
 from affectstream_server.processes.entries import head_of, position_of, subject_fields, unpack
 from affectstream_server.processes.link import Fields, Link, LinkLost
 
@@ -101,27 +102,14 @@ class HubBus:
             raise BusAway from None
 
 
-class _Follower:
+class _Follower(Waking):
     """See `affectstream_server.bus.bus.Follower`."""
 
     def __init__(self, bus: HubBus, number: int, subject: Subject) -> None:
+        super().__init__()
         self._bus = bus
         self._number = number
         self._subject = subject
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """See `Follower.wake`."""
-        self._woken.set()
-
-    async def wait(self, timeout_s: float) -> None:
-        """See `Follower.wait`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-        self._woken.clear()
 
     async def read(self, after: Position, most: int) -> Sequence[Placed]:
         """See `Follower.read`."""
