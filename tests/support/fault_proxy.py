@@ -4,11 +4,14 @@ async with FaultProxy(server.address) as proxy:
     ...  # connect to proxy.address
     proxy.cut()        # RST to both sides, as where a machine is lost
     proxy.freeze()     # nothing passes and nothing is closed, as where a cable is pulled
+    proxy.slices = 1, 7       # bytes arrive a few at a time
+    proxy.up_limit = 1_000    # connections break after so many bytes
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from collections.abc import Iterator
@@ -38,6 +41,21 @@ class FaultProxy:
         """How much later each piece of data arrives, in each direction."""
         self.bytes_per_s: float | None = None
         """How much passes, of each connection and direction; None: all of it."""
+        self.slices: tuple[int, int] | None = None
+        """The fewest and the most bytes that pass at a time, each time another number; None: as they come."""
+        self.slice_pause_s = 0.0
+        """Between two slices."""
+        self.up_limit: int | None = None
+        """Each connection breaks when so many bytes passed to the target; None: it does not."""
+        self.down_limit: int | None = None
+        """The same of bytes from the target."""
+        self.breaks_politely = False
+        """Whether a limit ends a connection as a polite `cut`."""
+        self.up_bytes = 0
+        """How much passed to the target so far, of all connections."""
+        self.down_bytes = 0
+        """How much passed from it."""
+        self._sizes = random.Random(0)  # noqa: S311 - the same in every run
         self.connections = 0
         """How many were accepted so far."""
 
@@ -120,8 +138,8 @@ class FaultProxy:
         try:
             up_reader, pair.up = await asyncio.open_connection(self._host, self._port)
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._forward(reader, pair.up, pair.flows))
-                ways.create_task(self._forward(up_reader, writer, pair.flows))
+                ways.create_task(self._forward(reader, pair.up, pair, up=True))
+                ways.create_task(self._forward(up_reader, writer, pair, up=False))
         except* (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -130,38 +148,48 @@ class FaultProxy:
             pair.close(politely=False)
 
     async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: _Pair, *, up: bool
     ) -> None:
         loop = asyncio.get_running_loop()
         due: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)
 
+        async def read() -> None:
+            while data := await reader.read(_READ_BYTES):
+                await due.put((loop.time() + self.delay_s, data))
+            await due.put((loop.time() + self.delay_s, b""))
+
         async def deliver() -> None:
+            passed = 0
             while True:
                 at_s, data = await due.get()
                 await asyncio.sleep(at_s - loop.time())
-                await flows.wait()
+                await pair.flows.wait()
                 if not data:
                     raise ConnectionResetError
-                for piece in self._throttled(data):
+                for piece in self._pieces(data):
                     if self.bytes_per_s is not None:
                         await asyncio.sleep(len(piece) / self.bytes_per_s)
-                    writer.write(piece)
+                    limit = self.up_limit if up else self.down_limit
+                    part = piece if limit is None else piece[: max(0, limit - passed)]
+                    writer.write(part)
                     await writer.drain()
+                    passed += len(part)
+                    self.up_bytes += len(part) * up
+                    self.down_bytes += len(part) * (not up)
+                    if limit is not None and passed >= limit:
+                        pair.close(politely=self.breaks_politely)
+                        raise ConnectionResetError
+                    if self.slices is not None:
+                        await asyncio.sleep(self.slice_pause_s)
 
-        delivering = asyncio.create_task(deliver())
-        try:
-            while True:
-                data = await reader.read(_READ_BYTES)
-                await due.put((loop.time() + self.delay_s, data))
-                if not data:
-                    await delivering
-        finally:
-            delivering.cancel()
-            await asyncio.wait({delivering})
+        async with asyncio.TaskGroup() as both:
+            both.create_task(read())
+            both.create_task(deliver())
 
-    def _throttled(self, data: bytes) -> Iterator[bytes]:
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
         while data:
             size = len(data) if self.bytes_per_s is None else max(1, round(self.bytes_per_s / 20))
+            size = size if self.slices is None else min(size, self._sizes.randint(*self.slices))
             yield data[:size]
             data = data[size:]
 

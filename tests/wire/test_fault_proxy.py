@@ -81,6 +81,47 @@ async def test_delay_and_throttle_make_it_late() -> None:
         writer.close()
 
 
+async def test_slices_are_small_and_lose_nothing() -> None:
+    data = bytes(range(256)) * 4
+    async with echo() as address, FaultProxy(address) as proxy:
+        reader, writer = await connect(proxy)
+        proxy.slices, proxy.slice_pause_s = (1, 7), 0.002
+        writer.write(data)
+        pieces: list[bytes] = []
+        async with asyncio.timeout(30):
+            while sum(map(len, pieces)) < len(data):
+                pieces.append(await reader.read(65_536))
+        assert b"".join(pieces) == data
+        assert len(pieces) > len(data) / 7 / 5, "a busy machine may read a few at once"
+        writer.close()
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("limit", [5, 6, 999, 1_000])
+async def test_a_limit_passes_just_so_many_bytes_of_each_connection(way: str, limit: int) -> None:
+    async with echo() as address, FaultProxy(address) as proxy:
+        proxy.breaks_politely = True
+        for _ in range(2):
+            reader, writer = await connect(proxy)
+            setattr(proxy, f"{way}_limit", limit)
+            writer.write(bytes(1_000))
+            came = await asyncio.wait_for(reader.read(), 30)
+            assert len(came) == limit - 5 if way == "down" else len(came) <= limit - 5
+            writer.close()
+            setattr(proxy, f"{way}_limit", None)
+        assert getattr(proxy, f"{way}_bytes") == 2 * limit
+
+
+async def test_a_limit_resets_where_it_is_not_told_to_be_polite() -> None:
+    async with echo() as address, FaultProxy(address) as proxy:
+        reader, writer = await connect(proxy)
+        proxy.up_limit = 10
+        writer.write(b"0123456789")
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+
+
 async def test_refused_and_accepted_again_on_the_same_port() -> None:
     async with echo() as address, FaultProxy(address) as proxy:
         before = proxy.address

@@ -53,6 +53,7 @@ class Feed:
         self._fed_until = max(session.received_until, ring.start)
         self._follows: int | None = None
         self._number = 0
+        self._all_said = self._closed = False
         self._given = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -68,6 +69,11 @@ class Feed:
             self._alarm.cancel()
             self._alarm = None
         self._watch()
+
+    def all_said(self) -> None:
+        """The session is closed: nothing more goes out, though the end may have gone out on a call before."""
+        self._all_said = True
+        self._given.set()
 
     async def close(self) -> None:
         """Stop feeding. Raises what went wrong here, which is nothing that a call can do."""
@@ -92,6 +98,8 @@ class Feed:
                     due = self._add_audio(until)
                 elif control is not None:
                     due = self._add_control(control)
+                elif self._all_said and not self._closed:
+                    due = self._add_close()
                 else:
                     await self._given.wait()
                     continue
@@ -130,8 +138,14 @@ class Feed:
             control.position_samples = max(0, control.position_samples - self._session.origin)
         outbox.add(pb.StreamAffectRequest(control=control))
         if control.HasField("end_of_audio"):
-            outbox.add_close()
+            self._add_close()
         self._number = given.number
+        return True
+
+    def _add_close(self) -> bool:
+        """End our side of the call, which is always due."""
+        self._closed = True
+        self._link.outbox.add_close()
         return True
 
     def _watch(self) -> None:

@@ -222,6 +222,8 @@ class Keeper:
                 if session.take(event):
                     self._hand_out(event)
             feed.heard()
+            if session.is_closed:
+                feed.all_said()
 
     def _hand_out(self, event: Event) -> None:
         if isinstance(event, ControlDone | events.Warning):
