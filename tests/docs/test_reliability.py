@@ -29,7 +29,7 @@ def test_what_was_not_held_is_said_to_be_so() -> None:
     test = marked()["soak"][0]
     page = rendered({test: Seen(passed=1, failed=1, figures=["7 MiB"], date="2026-11-21", commit="abc")})
     assert "| 7 MiB | **not held**, 2026-11-21, abc |" in page
-    assert "| 30 min | 0 |" in page
+    assert "| 30 min | **0 of 1** |" in page
 
 
 def test_figures_of_all_parameters_stand_in_one_line() -> None:

@@ -52,6 +52,11 @@ ROWS: Final[dict[str, Row]] = {
         "no final, Triton call cancelled, state freed",
         "0 tasks, sockets, spans left; ≤ 200 ms",
     ),
+    "broken line": Row(
+        "bytes that come a few at a time, connections that break after any number of them",
+        "the events stay the same; the client goes on with the session",
+        "0 finals lost or twice, bounds to the sample",
+    ),
     "frozen peer": Row("frozen peer", "noticed", "≤ 20 s"),
     "silent connection": Row("silent TCP; preface only", "closed", "5 s; 60 s"),
     "idle streams": Row("1,000 idle streams", "fine", "≤ 40 KiB each, ≤ 1 % of a core"),
