@@ -86,7 +86,7 @@ def _look(
     results: Sequence[Listened],
 ) -> None:
     windows = [channels[i].window() for i in ready]
-    probabilities = detector.detect([slots[i] for i in ready], windows)
+    probabilities = detector.detect([slots[i] for i in ready], windows)[0]
     for i, probability, window in zip(ready, probabilities.tolist(), windows, strict=True):
         results[i].probabilities.append(probability)
         results[i].levels_db.append(_level_db(window[CONTEXT_SAMPLES:]))

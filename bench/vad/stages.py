@@ -54,7 +54,7 @@ class Stages:
     def _look_at(self, channels: Sequence[Channel], now: float) -> None:
         slots = [channel.slot for channel in channels if channel.slot is not None]
         answers = self._detector.detect(slots, [channel.window() for channel in channels])
-        for channel, probability in zip(channels, answers.tolist(), strict=True):
+        for channel, probability in zip(channels, answers[0].tolist(), strict=True):
             decided = channel.decide(probability, now)
             self._found += sum(isinstance(one, Utterance) for one in decided)
 

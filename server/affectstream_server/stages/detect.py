@@ -51,6 +51,7 @@ class Detector:
         half = _FRAME_SAMPLES // 2
         self._ahead = frames[:, :, : half + 1]
         self._behind = frames[:, :, :half:-1]
+        self._rows = np.arange(max_batch)[None]
         self.max_batch = max_batch
 
     def open(self) -> int:
@@ -72,12 +73,24 @@ class Detector:
         """Give a slot back."""
         self._free.append(slot)
 
-    def detect(self, slots: Sequence[int], windows: Sequence[Samples]) -> NDArray[np.float32]:
-        """Speech probability in 0..1 of each stream's next block: ``[B]``.
+    def detect(self, slots: Sequence[int], audio: Sequence[Samples]) -> NDArray[np.float32]:
+        """Speech probability in 0..1 of each stream's next blocks: ``[T, B]``, T the most that a stream has.
 
-        ``windows`` are int16 ``[576]``, at most `max_batch` of them, one a slot.
+        ``audio`` are int16 ``[64 + 512 n]``, n blocks after the 64 samples before them, one a slot and at
+        most `max_batch` blocks in all. Where a stream has fewer than T, what follows its last means nothing.
         """
-        count = len(slots)
+        lengths = np.array([len(samples) // BLOCK_SAMPLES for samples in audio], np.int32)
+        most = int(lengths.max())
+        if most == 1:
+            windows, place = audio, self._rows[:, : len(slots)]
+        else:
+            windows = [
+                samples[start : start + WINDOW_SAMPLES]
+                for samples in audio
+                for start in range(0, len(samples) - CONTEXT_SAMPLES, BLOCK_SAMPLES)
+            ]
+            place = np.cumsum(lengths) - lengths + np.minimum(np.arange(most)[:, None], lengths - 1)
+        count = len(windows)
         batch = self._windows[:count]
         np.stack(windows, out=batch[:, :WINDOW_SAMPLES])
         batch[:, WINDOW_SAMPLES:] = batch[:, WINDOW_SAMPLES - 2 : WINDOW_SAMPLES - 2 - _MIRRORED : -1]
@@ -85,9 +98,11 @@ class Detector:
         inputs = {
             "ahead": self._ahead[:count].astype(np.float32),
             "behind": self._behind[:count].astype(np.float32),
+            "place": place,
+            "lengths": lengths,
             "state": self._state[index],
         }
         probability, state = self._session.run(None, inputs)
         self._state[index] = state
-        result: NDArray[np.float32] = probability[:, 0]
+        result: NDArray[np.float32] = probability
         return result

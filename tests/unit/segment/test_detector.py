@@ -48,7 +48,7 @@ def test_it_answers_as_the_published_model_does(streams: int) -> None:
 
     served = Detector(max_batch=streams)
     slots = [served.open() for _ in range(streams)]
-    answers = [served.detect(slots, [window] * streams) for window in windows(audio)]
+    answers = [served.detect(slots, [window] * streams)[0] for window in windows(audio)]
     worst = np.abs(np.array(answers) - expected[:, None]).max()
     assert worst < 1e-5
 
@@ -58,8 +58,34 @@ def test_streams_do_not_hear_each_other() -> None:
     served = Detector(max_batch=3)
     alone, silent, late = (served.open() for _ in range(3))
     quiet = np.zeros(WINDOW_SAMPLES, np.int16)
-    together = [served.detect([alone, silent, late], [window, quiet, window]) for window in talk]
+    together = [served.detect([alone, silent, late], [window, quiet, window])[0] for window in talk]
     served.reset(late)
-    again = [served.detect([late], [window])[0] for window in talk]
+    again = [served.detect([late], [window])[0, 0] for window in talk]
     np.testing.assert_allclose(np.array(together)[:, 0], again, atol=1e-5)
     assert np.array(together)[:, 1].max() < 0.1
+
+
+@pytest.mark.parametrize("lengths", [[3], [1, 4, 2], [4, 4, 3, 1, 3]])
+def test_blocks_that_wait_are_answered_at_once_as_one_after_another(lengths: list[int]) -> None:
+    talk = sample_talk()[: 16_000 * 12]
+    one_by_one = Detector(max_batch=len(lengths))
+    slots = [one_by_one.open() for _ in lengths]
+    expected = [one_by_one.detect(slots, [window] * len(slots))[0, 0] for window in windows(talk)]
+
+    served = Detector(max_batch=sum(lengths))
+    slots = [served.open() for _ in lengths]
+    padded = np.concatenate([np.zeros(CONTEXT_SAMPLES, np.int16), talk])
+    heard = [0] * len(lengths)
+    answers: list[list[float]] = [[] for _ in lengths]
+    while all((start + max(lengths)) * BLOCK_SAMPLES <= len(talk) for start in heard):
+        audio = [
+            padded[start * BLOCK_SAMPLES : (start + blocks) * BLOCK_SAMPLES + CONTEXT_SAMPLES]
+            for start, blocks in zip(heard, lengths, strict=True)
+        ]
+        probabilities = served.detect(slots, audio)
+        for stream, blocks in enumerate(lengths):
+            answers[stream] += probabilities[:blocks, stream].tolist()
+            heard[stream] += blocks
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected[: len(answer)], atol=1e-5)
+    assert max(map(max, answers)) > 0.9, "speech was heard"
