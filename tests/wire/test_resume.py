@@ -223,6 +223,22 @@ async def test_an_ended_session_still_tells_its_end() -> None:
         assert bounds(events) == bounds(await stream_talk(server.address, TALK, session_id="talk"))
 
 
+@pytest.mark.parametrize("with_events", [False, True], ids=["nothing received", "all received"])
+async def test_every_stream_of_a_session_that_is_over_ends_with_its_end(with_events: bool) -> None:
+    async with running_server() as server:
+        async with calling(server.address, asked()) as call:
+            await call.send([END])
+            await call.call.done_writing()
+            assert await call.to_the_end() is grpc.StatusCode.OK
+        for _ in range(2):
+            async with calling(server.address, call.next(offset=0, with_events=with_events)) as again:
+                assert await again.to_the_end() is grpc.StatusCode.OK
+                started, closed = again.events
+                assert closed == call.events[-1]
+                assert started.session_started.next_sequence == closed.sequence
+            call.events[0] = started
+
+
 async def test_two_streams_of_one_session_the_newer_has_it_and_the_older_is_told() -> None:
     async with running_server() as server, calling(server.address, asked()) as first:
         await first.send(frames(DATA, 0, 2 * SECOND))

@@ -82,6 +82,8 @@ class EventQueue:
         self._bytes = 0
         self._written: list[tuple[int, bytes]] = []
         self._written_bytes = 0
+        self._last_word: tuple[int, bytes] | None = None
+        """That the session is over: every stream ends with it."""
         self._outlet = Outlet()
         self._ready = Flag()
         self._closed = False
@@ -149,20 +151,20 @@ class EventQueue:
     def move(self, started: pb.SessionEvent, last_sequence: int | None) -> int:
         """Another stream takes the session: ``started`` comes first, then what followed ``last_sequence``.
 
-        Returns how many of those events are not kept any more.
+        The last word of a session that is over comes again in any case. Returns how many of those events are
+        not kept any more.
         """
         self.leave()
         self.epoch += 1
-        missed: tuple[bytes, ...] = ()
+        kept: list[tuple[int, bytes]] = []
         lost = 0
-        following = self.next_sequence
-        if last_sequence is not None and last_sequence + 1 < following:
+        if last_sequence is not None and last_sequence + 1 < self.next_sequence:
             kept = [entry for entry in self._written if entry[0] > last_sequence]
-            missed = tuple(data for _, data in kept)
-            lost = following - last_sequence - 1 - len(missed)
-            following = kept[0][0] if kept else following
-        first = self._sealed(started, following if missed else None)
-        self._outlet = Outlet((first, *missed))
+            lost = self.next_sequence - last_sequence - 1 - len(kept)
+        if self._last_word is not None and self._last_word not in kept:
+            kept.append(self._last_word)
+        first = self._sealed(started, kept[0][0] if kept else None)
+        self._outlet = Outlet((first, *(data for _, data in kept)))
         self._ready.set()
         return lost
 
@@ -214,8 +216,10 @@ class EventQueue:
         if self.retain:
             self._remember(event.sequence, data)
         sealed_at = time.perf_counter()
+        last = event.HasField("session_closed") and not goes_on
+        if last:
+            self._last_word = event.sequence, data
         if self.publication is not None:
-            last = event.HasField("session_closed") and not goes_on
             self.publication.publish(event, data, last=last)
         self.observer.sealed(event, time.perf_counter() - sealed_at)
         return data
