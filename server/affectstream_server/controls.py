@@ -30,6 +30,7 @@ MOST_WAITING: Final = 64
 """Controls of a stream that may wait for their audio."""
 MOST_REMEMBERED: Final = 256
 """Ids of controls that are known again where another stream sends them once more."""
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Host(Protocol):
@@ -58,7 +59,7 @@ class Controls:
         self._waiting: list[_Waiting] = []
         self._count = 0
         self._taken: list[str] = []
-        self._before: frozenset[str] = frozenset()
+        self._before: frozenset[str] = _NONE
 
     @property
     def _listening(self) -> Listening:

@@ -36,6 +36,7 @@ from affectstream_server.timeline import samples_of_ms, to_rate
 from affectstream_server.turns import Turns
 from affectstream_server.voice import Voice
 
+_NOTHING: Final = pb.SessionConfig()
 _QUIET_LOOK_S: Final = 0.5
 """Between looks at the clock of a session where nothing can be due: most of many streams are silent."""
 
@@ -84,7 +85,7 @@ class Session:
         self._look_at = 0.0
         self._farewell: Farewell | None = None
         self._began_ns = time.time_ns()
-        self.asked = pb.SessionConfig()
+        self.asked = _NOTHING
         """What the first stream asked for, where another may continue."""
         self.stream: Stream | None = stream
         """The call that brings audio; None: it was lost, and another may come."""
@@ -144,6 +145,7 @@ class Session:
         self.session_id = self.events.session_id = checked.session_id or self.session_id
         self.resumable = self.events.retain = config.resumable and self._settings.server.resume_s > 0
         if self.resumable:
+            self.asked = pb.SessionConfig()
             self.asked.CopyFrom(config)
         ahead = ScoringAhead(self._settings.scoring, self.quota.share, self.voice.scoring)
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)

@@ -175,6 +175,7 @@ async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) 
                     raise request
                 configured = stream.session is not None
                 stream.receive(request)
+                del request  # or it would be held until the next one comes
                 if not configured and stream.failure is None:
                     reading.reschedule(None)
                 if not stream.has_room():

@@ -23,6 +23,7 @@ _ENCODINGS: Final[dict[pb.AudioEncoding.ValueType, Encoding]] = {
     pb.AUDIO_ENCODING_OGG_OPUS: "OGG_OPUS",
     pb.AUDIO_ENCODING_OPUS_PACKETS: "OPUS_PACKETS",
 }
+_ONE_CHANNEL: Final = (pb.ChannelConfig(index=0, analyze=True),)
 _BASES: Final = ", ".join(name.removeprefix("CONSENT_BASIS_") for name in pb.ConsentBasis.keys()[1:])
 _OPUS: Final = (pb.AUDIO_ENCODING_OGG_OPUS, pb.AUDIO_ENCODING_OPUS_PACKETS)
 
@@ -227,7 +228,7 @@ def _read_channels(
             raise InvalidRequest(
                 "config.channels", "empty", f"which of the {count} channels to analyse", reason="NO_CHANNEL"
             )
-        return (pb.ChannelConfig(index=0, analyze=True),), ()
+        return _ONE_CHANNEL, ()
     seen: set[int] = set()
     for place, channel in enumerate(config.channels):
         field = f"config.channels[{place}]"
