@@ -54,10 +54,9 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             try:
-                trimmed = self._prune()
+                if trimmed := self._prune():
+                    await self._store.trim(trimmed)  # first: where Redis is full, only this makes room
                 await self._live()
-                if trimmed:
-                    await self._store.trim(trimmed)
                 await self._close_orphans()
             except AWAY:
                 self._silent.clear()  # nobody's silence means anything while we do not hear
