@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from affectstream_server.cannot_listen import CannotListen
+from affectstream_server.cores import cores
 from affectstream_server.settings import Settings, SettingsError, load
 from affectstream_server.telemetry.logging import configure
 
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     configure(settings.logging)
     _forbid_core_dumps()
-    count = settings.server.processes or len(os.sched_getaffinity(0))
+    count = settings.server.processes or cores()
     return _serve(settings) if count == 1 else _supervise(settings, count)
 
 

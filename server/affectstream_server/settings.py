@@ -39,7 +39,7 @@ _SECRET: Final = frozenset({"bus", "bus.url"})
 def _all_cores(value: Any) -> Any:
     if isinstance(value, str) and value != "auto" and not value.strip().isdecimal():
         raise PydanticCustomError(
-            "processes", "expected a whole number, or auto for one a core of this machine"
+            "processes", "expected a whole number, or auto for one a core that it may use"
         )
     return 0 if value == "auto" else value
 
@@ -52,7 +52,7 @@ class ServerSettings(Section):
 
     address: str = Field("127.0.0.1:50551", description="HOST:PORT to listen on; port 0 takes a free one")
     processes: Annotated[int, AUTO_IS_ALL_CORES] = Field(
-        1, ge=0, le=256, description="processes that serve the port; 0 or auto: one a core of this machine"
+        1, ge=0, le=256, description="processes that serve the port; 0 or auto: one a core that it may use"
     )
     max_streams: int = Field(1_000, ge=1, le=100_000, description="streams served at once")
     max_analyses: int = Field(64, ge=1, le=10_000, description="AnalyzeUtterance calls served at once")
