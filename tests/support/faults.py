@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +111,7 @@ ROWS: Final[dict[str, Row]] = {
 }
 
 
+@cache
 def marked() -> dict[str, list[str]]:
     """Row → its tests as ``tests/…/test_x.py::test_name``, read off the marks in the sources."""
     found: dict[str, list[str]] = {name: [] for name in ROWS}
