@@ -13,8 +13,13 @@ TORCH ?= torch==2.13.0
 # ONNX Runtime's builds tell their maker of each start; ours do not, whatever imports it first.
 export ORT_DISABLE_TELEMETRY ?= 1
 
+# Whatever the environment says: processes start by the hundred in tests, and each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # How many processes share the tests of the service, which mostly wait.
 WORKERS ?= 3
+# The same of those before a real Triton, which computes.
+TRITON_WORKERS ?= 2
 # Browsers, which mostly wait for a talk to be over.
 WEB_WORKERS ?= 2
 
@@ -32,16 +37,20 @@ DOCS := .venv-docs/bin
 TRITON_MODELS := .venv-triton-models/bin
 SECURITY := .venv-security/bin
 LOCKS := constraints/locked
+# A line before, and one that says how long it took.
+SECTION := sh tools/section.sh
+# Tests that run in environments, or with programs, of their own.
+ELSEWHERE := models gpu integrations clients web
 # Every file by its hashes, and this checkout without an index: `make lock` writes what is installed.
 LOCKED := -m pip install $(PIP_FLAGS) --require-hashes --no-deps -r $(LOCKS)
 HERE := -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full capacity quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-inference-server test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full capacity quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
 
 setup: .venv/.dev .venv-models/.ready .venv-integrations/.ready ## Make the environments
 
@@ -63,46 +72,46 @@ triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU u
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint rules test-service test-web test-models test-integrations test-clients ## Set up, lint, check types and run every test
+test: lint rules test-service test-inference-server test-models test-web test-integrations test-clients ## Set up, lint, check types and run every test
 
 rules: .venv/.dev .venv-prometheus/.ready ## Check Prometheus' rules, and play what fires each alert and what does not
 	@echo "== rules"
 	@$(RUN)/python -m tools.prometheus
 
-test-service: .venv/.dev .venv/.compose-schema .venv-prometheus/.ready .venv-helm/.ready triton-setup ## Tests of the service, the client and the tools
-	@echo "== tests: service and client"
+test-service: .venv/.dev .venv/.compose-schema .venv-helm/.ready ## Tests of the service, the client and the tools
 	@$(RUN)/python tools/check_light.py
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
+	@$(SECTION) "tests: service and client" $(RUN)/python -m pytest tests $(ELSEWHERE:%=--ignore=tests/%) --ignore=tests/inference_server \
 	  -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
+test-inference-server: .venv/.dev .venv-prometheus/.ready triton-setup ## Tests before a real Triton
+	@$(SECTION) "tests: inference server" $(RUN)/python -m pytest tests/inference_server \
+	  -n $(TRITON_WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+
 test-web: .venv/.dev ## Tests of the page in Debian's chromium
-	@echo "== tests: page"
 	@command -v chromium >/dev/null || { echo "the page's tests need a browser: apt-get install chromium" >&2; exit 1; }
-	@$(RUN)/python -m pytest tests/web -n $(WEB_WORKERS) $(PYTEST_FLAGS)
+	@$(SECTION) "tests: page" $(RUN)/python -m pytest tests/web -n $(WEB_WORKERS) $(PYTEST_FLAGS)
 
 faults: .venv/.dev triton-setup ## Every fault that it must survive, in the tests' long forms (an hour); writes docs/reliability.md
-	@$(RUN)/python -m pytest tests --ignore=tests/models --ignore=tests/gpu --ignore=tests/integrations --ignore=tests/clients --ignore=tests/web \
+	@$(RUN)/python -m pytest tests $(ELSEWHERE:%=--ignore=tests/%) \
 	  -m fault --full --reliability -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 test-models: .venv-models/.ready ## Tests of training, export and MERaLiON-SER (torch)
-	@echo "== tests: models"
-	@$(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
+	@$(SECTION) "tests: models" $(MODELS)/python -m pytest tests/models $(PYTEST_FLAGS)
 
 test-integrations: .venv-integrations/.ready ## Tests of the adapters, with the real Pipecat and LiveKit Agents
-	@echo "== tests: integrations"
-	@$(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
+	@$(SECTION) "tests: integrations" $(INTEGRATIONS)/python -m pytest tests/integrations $(PYTEST_FLAGS)
 
 test-clients: .venv/.dev clients/node/node_modules/.ready clients/go/build/.ready ## Tests of the clients in Node and Go
-	@echo "== tests: clients in other languages"
-	@$(RUN)/python -m pytest tests/clients -n 2 --dist loadgroup $(PYTEST_FLAGS)
+	@$(SECTION) "tests: clients in other languages" $(RUN)/python -m pytest tests/clients -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
+# mypy nicely: tests that run beside it bound times.
 lint: .venv/.dev .venv-models/.ready .venv-integrations/.ready tests/web/node_modules/.ready ## Style and types
 	@echo "== lint and types"
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
-	@$(RUN)/mypy
-	@$(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py quality/probes.py
-	@$(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations bench/vad/pipecat.py bench/vad/livekit.py
+	@nice $(RUN)/mypy
+	@nice $(RUN)/mypy --python-executable $(MODELS)/python server/affectstream_models tests/models tests/gpu bench/gpu.py quality/probes.py
+	@nice $(RUN)/mypy --python-executable $(INTEGRATIONS)/python clients/python/affectstream/integrations/*.py tests/integrations bench/vad/pipecat.py bench/vad/livekit.py
 	@$(MODELS)/affectstream-models render --check
 	@if [ -x tests/web/node_modules/.bin/tsc ]; then tests/web/node_modules/.bin/tsc -p tests/web; fi
 

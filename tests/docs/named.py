@@ -127,7 +127,9 @@ def _options() -> frozenset[str]:
     declared = set().union(*_commands().values())
     for file in (file for folder in _SOURCES for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("add_argument"):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr == "add_argument":
                 declared |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
     return frozenset(declared)
 

@@ -13,6 +13,8 @@ from tools.capacity.page import rendered
 from tools.capacity.paths import PAGE, PICTURE, SHIPPED
 from tools.capacity.picture import draw
 
+pytestmark = pytest.mark.xdist_group("capacity")  # one process plays what all of them ask of
+
 
 def test_the_page_is_as_the_figures_are() -> None:
     page = PAGE.read_text(encoding="utf-8")

@@ -15,6 +15,8 @@ from tools.docs.site import faults
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = {"examples.md"}
 
+pytestmark = pytest.mark.xdist_group("pages")  # one process reads the source for names once
+
 
 @pytest.mark.parametrize("page", written())
 def test_a_page_names_what_is_there(page: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from affectstream.capacity.core import Costs, simulate
@@ -33,6 +34,7 @@ _BARE: Final = Figures(
 )
 
 
+@cache
 def made() -> Figures:
     """As a bench would have measured them on a core with `COSTS`."""
 

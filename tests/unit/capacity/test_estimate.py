@@ -12,6 +12,8 @@ from affectstream.capacity.estimate import Estimate, Plan, Tier, estimate
 from affectstream.capacity.fit import load_of, streams_per_core
 from tests.unit.capacity.made import COSTS, made
 
+pytestmark = pytest.mark.xdist_group("capacity")
+
 ON_H100 = Plan(gpu=GPUS["h100"])
 
 

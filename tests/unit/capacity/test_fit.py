@@ -12,6 +12,8 @@ from affectstream.capacity.figures import FiguresError
 from affectstream.capacity.fit import fit
 from tests.unit.capacity.made import COSTS, made
 
+pytestmark = pytest.mark.xdist_group("capacity")
+
 
 @pytest.fixture(scope="module")
 def found() -> Costs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
@@ -37,9 +38,14 @@ def streams_per_core(figures: Figures, costs: Costs, kind: str, frame_ms: int, s
     low, high = 0, _MOST_STREAMS
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
-        found = simulate(load_of(figures, costs, kind, middle, frame_ms), costs)
-        low, high = (middle, high) if found.share <= share else (low, middle)
+        taken = _share(load_of(figures, costs, kind, middle, frame_ms), costs)
+        low, high = (middle, high) if taken <= share else (low, middle)
     return low
+
+
+@lru_cache(maxsize=1_024)  # each search asks of the same loads first, each estimate what the one before did
+def _share(load: Load, costs: Costs) -> float:
+    return simulate(load, costs).share
 
 
 def fit(figures: Figures) -> Costs:
