@@ -18,8 +18,6 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # How many processes share the tests of the service, which mostly wait.
 WORKERS ?= 3
-# The same of those before a real Triton, which computes.
-TRITON_WORKERS ?= 2
 # Browsers, which mostly wait for a talk to be over.
 WEB_WORKERS ?= 2
 
@@ -84,8 +82,7 @@ test-service: .venv/.dev .venv/.compose-schema .venv-helm/.ready ## Tests of the
 	  -n $(WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 test-inference-server: .venv/.dev .venv-prometheus/.ready triton-setup ## Tests before a real Triton
-	@$(SECTION) "tests: inference server" $(RUN)/python -m pytest tests/inference_server \
-	  -n $(TRITON_WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	@$(SECTION) "tests: inference server" $(RUN)/python -m pytest tests/inference_server $(PYTEST_FLAGS)
 
 test-web: .venv/.dev ## Tests of the page in Debian's chromium
 	@command -v chromium >/dev/null || { echo "the page's tests need a browser: apt-get install chromium" >&2; exit 1; }

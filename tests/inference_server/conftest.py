@@ -69,9 +69,8 @@ def own_triton(_installed: None, tmp_path: Path) -> Iterator[Triton]:
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs those that share `bench`; another may run a file whose tests start their own."""
+    """One process runs all of these, so that they share one Triton."""
     here = Path(__file__).parent
     for item in items:
-        if isinstance(item, pytest.Function) and item.path.is_relative_to(here):
-            name = "triton" if "bench" in item.fixturenames else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(name))
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("triton"))

@@ -64,6 +64,14 @@ def test_words_and_bytes_are_found_in_every_way(way: str) -> None:
     assert found([bytes_mark("resume token", data)], {"log": WAYS[way](data)})
 
 
+def test_what_begins_and_ends_with_zeros_is_found_among_zeros() -> None:
+    data = bytes(8) + b"afs_page" + bytes(8)
+    mark = bytes_mark("resume token", data)
+    for before, after in ((8, 8), (63, 64), (1 << 16, 1 << 16)):
+        assert found([mark], {"shared memory": bytes(before) + b"afs_page" + bytes(after)})
+    assert not found([mark], {"shared memory": b"afs_pag" + bytes(1 << 16)})
+
+
 def test_what_is_not_there_is_not_found() -> None:
     other = MarkedAudio.make(8)
     places = FORMS | {"noise": np.random.default_rng(1).bytes(1 << 20)}
