@@ -70,7 +70,8 @@ triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU u
 
 triton-setup: .venv-triton-bin/.ready .venv-triton-models/.ready
 
-test: lint rules test-service test-inference-server test-models test-web test-integrations test-clients ## Set up, lint, check types and run every test
+# They begin in this order: the service's take longest, and beside them runs what mostly waits; models compute.
+test: lint rules test-service test-inference-server test-web test-integrations test-models test-clients ## Set up, lint, check types and run every test
 
 rules: .venv/.dev .venv-prometheus/.ready ## Check Prometheus' rules, and play what fires each alert and what does not
 	@echo "== rules"
