@@ -21,7 +21,7 @@ from tools.triton.server import Triton
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = (("traceparent", f"00-{TRACE}-{CALLER}-01"),)
-SLOW_S = 0.3
+SLOW_S = 0.5
 _SLACK_MS = 20.0
 """Triton ends its span after its answer has gone out."""
 
@@ -89,7 +89,8 @@ async def talk(server: Server, *, cancel: bool = False, **fields: Any) -> list[p
 
 async def test_every_call_of_triton_is_joined_by_its_request_id(traced: Traced, figure: Any) -> None:
     """This Triton loses the trace context of some calls that come close together, and never a request id."""
-    async with traced.serving() as server:
+    # It is looked at so seldom that an utterance meets the fault first.
+    async with traced.serving(triton={"canary_s": 60}) as server:
         talks = await asyncio.gather(*(talk(server, session_id=f"s{n}") for n in range(3)))
         await asyncio.gather(*(talk(server, cancel=True) for _ in range(3)))
         traced.models.behave("told", "raise")
