@@ -169,6 +169,8 @@ class Listening:
 
     def took(self, channel: Channel, decided: Sequence[Opened | Utterance]) -> None:
         """Utterances began or ended."""
+        if decided:
+            self._session.look_at = 0.0
         self._session.voice.took(channel.index, decided)
         self.make_room()
 

@@ -290,6 +290,8 @@ class Pipeline:
             now = time.monotonic()
             self.sessions.check_clock(now)
             for session in self.sessions:
+                if now < session.look_at:
+                    continue
                 try:
                     session.check_clock(now)
                 except Exception:  # noqa: BLE001 - one session's fault must not stop the clock of the others

@@ -37,8 +37,8 @@ from affectstream_server.turns import Turns
 from affectstream_server.voice import Voice
 
 _NOTHING: Final = pb.SessionConfig()
-_QUIET_LOOK_S: Final = 0.5
-"""Between looks at the clock of a session where nothing can be due: most of many streams are silent."""
+_QUIET_LOOK_S: Final = 5.0
+"""Between looks at the clock of a session where nothing is due: most of many streams are silent."""
 
 
 class Stream(Protocol):
@@ -82,7 +82,8 @@ class Session:
         self._detection = detection
         self._bus = bus
         self._progress_due = 0
-        self._look_at = 0.0
+        self.look_at = 0.0
+        """`check_clock` has nothing to do before this time of `time.monotonic`."""
         self._farewell: Farewell | None = None
         self._began_ns = time.time_ns()
         self.asked = _NOTHING
@@ -178,7 +179,7 @@ class Session:
         if self.stream is not None:
             self._leave_stream(pb.CLOSE_REASON_SUPERSEDED, Superseded())
         self.stream = stream
-        self._look_at = 0.0
+        self.look_at = 0.0
         before = self.hearing.format.sample_rate_hz
         self._config = replace(self._config, format=audio)
         heard_until = self.hearing.frames * audio.sample_rate_hz // before
@@ -204,7 +205,7 @@ class Session:
 
     def control(self, control: pb.Control) -> None:
         """Take a control other than `end_of_audio`. Raises `InvalidRequest` or `NotServed`."""
-        self._look_at = 0.0
+        self.look_at = 0.0
         self._controls.take(control)
 
     def end_audio(self, control: pb.Control) -> None:
@@ -254,9 +255,10 @@ class Session:
 
         ``now`` is `time.monotonic`.
         """
-        if now < self._look_at or self.stream is None or self.failure is not None:
+        if now < self.look_at or self.stream is None or self.failure is not None:
             return
-        self._check_age(now, self.stream.opened_at)
+        if self._farewell is None and now >= self._old_at(self.stream.opened_at):
+            self.say_farewell(pb.CLOSE_REASON_STREAM_AGE, self._age_grace_s)
         if self._farewell is not None and now >= self._farewell.deadline:
             self._end_stream(self._farewell.reason)
         if self.over:
@@ -272,7 +274,7 @@ class Session:
             self._end_stream(self._farewell.reason)
         quiet = self.listening.is_idle and not self.turns.ended and not self._controls.waiting
         if quiet and self._farewell is None:
-            self._look_at = now + min(stall_s, _QUIET_LOOK_S)
+            self.look_at = min(now + _QUIET_LOOK_S, self._old_at(self.stream.opened_at))
 
     def done(self, control: pb.Control, position: int) -> None:
         """Acknowledge a control that took effect."""
@@ -332,16 +334,19 @@ class Session:
     def say_farewell(self, reason: pb.CloseReason.ValueType, grace_s: float) -> None:
         """Announce that the stream is over in ``grace_s``; where nobody speaks, in a tenth of it."""
         now = time.monotonic()
-        self._look_at = 0.0
+        self.look_at = 0.0
         self._farewell = Farewell.within(grace_s, reason, now)
         if not self.over:
             self.voice.emit(session_closing(reason, grace_s))
 
-    def _check_age(self, now: float, opened_at: float) -> None:
+    @property
+    def _age_grace_s(self) -> float:
         server = self._settings.server
-        grace_s = min(server.drain_s, server.stream_age_s / 2)
-        if self._farewell is None and now - opened_at >= server.stream_age_s - grace_s:
-            self.say_farewell(pb.CLOSE_REASON_STREAM_AGE, grace_s)
+        return min(server.drain_s, server.stream_age_s / 2)
+
+    def _old_at(self, opened_at: float) -> float:
+        """When a stream that was opened then is told that it is too old."""
+        return opened_at + self._settings.server.stream_age_s - self._age_grace_s
 
     def _end_stream(self, reason: pb.CloseReason.ValueType) -> None:
         """The grace is over. Where the session goes on elsewhere, the open utterance stays open."""
