@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import grpc
@@ -15,6 +15,7 @@ from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.codec import bounded
 from affectstream_server.edge.status import abort
 from affectstream_server.errors import InternalFault, InvalidRequest, ServiceError
+from affectstream_server.flag import Flag
 from affectstream_server.info import server_info
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.stream import Stream
@@ -147,7 +148,7 @@ async def _converse(stream: Stream, requests: Requests, context: Context) -> Non
     await context.send_initial_metadata(())
     writer = asyncio.get_running_loop().create_task(stream.write_all(context.write))
     try:
-        await _read(stream, requests, writer)
+        await _listen(stream, requests, writer)
         if stream.failure is None and not stream.finished:
             return  # abandoned
         if stream.failure is None:
@@ -161,31 +162,55 @@ async def _converse(stream: Stream, requests: Requests, context: Context) -> Non
             await asyncio.wait([writer])
 
 
-async def _read(stream: Stream, requests: Requests, writer: asyncio.Task[None]) -> None:
-    """Feed the stream until the requests end, or until it or the writer says so."""
-    loop = asyncio.get_running_loop()
+async def _listen(stream: Stream, requests: Requests, writer: asyncio.Task[None]) -> None:
+    """Feed the stream until the requests end, or until it or the writer says so.
+
+    A task of its own reads. To cancel it while gRPC receives would lose what gRPC holds for it, some
+    80 bytes a call; when the call is over, its last read ends by itself.
+    """
+    over = Flag()
+    reader: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(CONFIG_DEADLINE_S) as reading:
             stream.on_interrupt(lambda: _stop(reading, 0.0))
             writer.add_done_callback(lambda task: _written(task, stream, reading))
-            stream.waiting_since = loop.time()
-            async for request in requests:
-                stream.waiting_since = None
-                if isinstance(request, ServiceError):
-                    raise request
-                configured = stream.session is not None
-                stream.receive(request)
-                del request  # or it would be held until the next one comes
-                if not configured and stream.failure is None:
-                    reading.reschedule(None)
-                if not stream.has_room():
-                    await stream.room()
-                stream.waiting_since = loop.time()
+            work = _read(stream, requests, over, lambda: reading.reschedule(None))
+            reader = asyncio.get_running_loop().create_task(work)
+            await asyncio.wait([reader])
+        reader.result()
     except TimeoutError:
         if stream.session is None:
             stream.fail(no_config())
+    finally:
+        over.set()
+        if reader is not None and stream.waiting_since is None:
+            reader.cancel()
+
+
+async def _read(stream: Stream, requests: Requests, over: Flag, configured: Callable[[], None]) -> None:
+    """Feed the stream until the requests end, or ``over`` is so: then nothing is fed any more."""
+    loop = asyncio.get_running_loop()
+    stream.waiting_since = loop.time()
+    try:
+        async for request in requests:
+            if over.is_set():
+                return
+            stream.waiting_since = None
+            if isinstance(request, ServiceError):
+                raise request
+            begins = stream.session is None
+            stream.receive(request)
+            del request  # or it would be held until the next one comes
+            if begins and stream.failure is None:
+                configured()
+            if not stream.has_room():
+                await stream.room()
+            stream.waiting_since = loop.time()
     except ServiceError as error:
         stream.fail(error)
+    except grpc.aio.BaseError:
+        if not over.is_set():  # or the status went out while gRPC received
+            raise
 
 
 def no_config() -> InvalidRequest:
