@@ -125,7 +125,8 @@ class Channel:
 
     def change_decoder(self, decoder: Decoder) -> None:
         """What comes next is of another format, and follows what came before."""
-        self._buffer.append(self._decoder.finish())
+        if not self._ended:
+            self._buffer.append(self._decoder.finish())
         self._decoder = decoder
 
     def skip_to(self, position: int) -> None:

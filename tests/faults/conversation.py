@@ -136,7 +136,7 @@ class Conversation:
         return len(await self._known())
 
     async def hear_the_end_again(self, unread: int) -> None:
-        """A stream that continues an ended session is told what was missed of its end, and no more."""
+        """A stream that continues an ended session is told what it missed, and in any case the end."""
         known = {event.sequence: event for call in (*self.calls, *self._afterwards) for event in call.events}
         received = max(0, max(known) - unread)
         request = self._newest.next(offset=self.model.heard, with_events=False)
@@ -146,7 +146,9 @@ class Conversation:
         await again.call.done_writing()
         assert await again.to_the_end() is grpc.StatusCode.OK
         assert again.started.resumed
-        assert again.events[1:] == [known[number] for number in range(received + 1, max(known) + 1)]
+        missed = [known[number] for number in range(received + 1, max(known) + 1)]
+        end = known[max(number for number, event in known.items() if event.HasField("session_closed"))]
+        assert again.events[1:] == (missed if end in missed else [*missed, end])
         self._afterwards.append(again)
 
     async def check(self) -> None:
