@@ -39,7 +39,7 @@ Drive the service with many streams at real time and measure what that costs and
 
 Without --streams and --frame-ms, everything in under five minutes: rounds of scenarios beside their floors
 and beside VAD alone (ours, Silero's least, LiveKit's, Pipecat's), the most streams a core, memory, overload,
-and what the service adds to raw Triton. With --full, the same for the docs, in about two hours.
+and what the service adds to raw Triton. With --full, the same for the docs, in about an hour.
 
 Each run starts a fresh server (python -m affectstream_server) and a driver in a process of its own, each
 pinned to a core where there are two. The driver is an open loop: frame i is due at t0 + i x frame, whatever
@@ -69,7 +69,7 @@ borne; 2 nothing measured
 
 examples:
   python -m bench                                       everything, under five minutes
-  python -m bench --full                                figures for the docs, two hours
+  python -m bench --full                                figures for the docs, an hour
   python -m bench --streams 50 100 200 --seconds 20     some numbers of streams
   python -m bench --streams 2 --seconds 3 --runs 1      a look whether it works
   python -m bench.vad --rows ours batched               VAD and segmentation alone, no network
@@ -87,7 +87,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     defaults = Scenario(1)
-    options.add_argument("--full", action="store_true", help="figures for the docs: about two hours")
+    options.add_argument("--full", action="store_true", help="figures for the docs: about an hour")
+    options.add_argument(
+        "--churn",
+        type=within(float, 0, 1_440),
+        metavar="MINUTES",
+        help="with --full: how long calls come and go while memory is watched (default: 20)",
+    )
     options.add_argument(
         "--streams",
         type=within(int, 1, 5_000),
@@ -153,7 +159,8 @@ def parser() -> argparse.ArgumentParser:
 def chosen(args: argparse.Namespace) -> Plan:
     """What the options ask for: a plan, or one of scenarios alone, each followed by its floor."""
     if not (args.streams or args.frame_ms):
-        return FULL if args.full else QUICK
+        churn = FULL.churn_minutes if args.churn is None else args.churn
+        return replace(FULL, churn_minutes=churn) if args.full else QUICK
     steps: list[Step] = []
     for streams in args.streams or [100]:
         for frame_ms in args.frame_ms or [20]:

@@ -39,6 +39,8 @@ _LONG_S: Final = 25
 _CALL_S: Final = 8
 _SAMPLE_S: Final = 2.0
 _SPEED: Final = 4.0
+_RETAINED: Final = {"AFFECTSTREAM_BUS__RETENTION_S": "20"}
+"""What is retained for watchers fills up once, and soon: by default for an hour, to 64 MiB at most."""
 _NEVER_MS: Final = 5_000
 """A hang-over that no pause of the talks outlasts: the utterance stays open."""
 
@@ -137,7 +139,7 @@ async def churn(streams: int, talk: Sequence[bytes], minutes: float, cores: Core
             place += 37
             calls += 1
 
-    async with Server("service", cores.server) as server:
+    async with Server("service", cores.server, _RETAINED) as server:
         gauge = Gauge(server.pid)
         ends_at = time.monotonic() + 60 * minutes
         channels = [GrpcChannel(server.address) for _ in range(-(-streams // _STREAMS_A_CONNECTION))]
