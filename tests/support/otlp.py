@@ -50,10 +50,10 @@ class SeenSpan:
     def traceparent(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-01"
 
-    def holds(self, other: SeenSpan, *, slack_ms: float = 0.0) -> bool:
-        """Whether the other's time lies within this one's; ``slack_ms`` for another process's."""
-        slack_ns = round(slack_ms * 1e6)
-        return self.start_ns - slack_ns <= other.start_ns and other.end_ns <= self.end_ns + slack_ns
+    def holds(self, other: SeenSpan, *, late_ms: float = 0.0) -> bool:
+        """Whether the other's time lies within this one's; it may end ``late_ms`` after it."""
+        late_ns = round(late_ms * 1e6)
+        return self.start_ns <= other.start_ns and other.end_ns <= self.end_ns + late_ns
 
 
 class Receiver:
