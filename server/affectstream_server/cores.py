@@ -27,7 +27,7 @@ def quota(root: Path) -> float | None:
     """The smallest CPU quota of this process's control groups and those around them, in cores; None: none."""
     quotas = []
     for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, group = line.split(":", 2)
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
         files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
         for folder in _folders(root, controllers, group):
             words = [word for file in files for text in _lines(folder / file) for word in text.split()]
@@ -56,6 +56,6 @@ def _ratio(words: list[str]) -> float | None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []

@@ -1,4 +1,4 @@
-"""Something that is so, or is not, and is waited for."""
+"""Something that is so, or is not, and may be waited for."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Conversation:
         assert again.started.resumed
         missed = [known[number] for number in range(received + 1, max(known) + 1)]
         end = known[max(number for number, event in known.items() if event.HasField("session_closed"))]
-        assert again.events[1:] == (missed if end in missed else [*missed, end])
+        assert again.events[1:] == [*(event for event in missed if event != end), end]
         self._afterwards.append(again)
 
     async def check(self) -> None:

@@ -54,15 +54,20 @@ class Keeper:
     async def _run(self) -> None:
         while True:
             try:
-                if trimmed := self._prune():
-                    await self._store.trim(trimmed)  # first: where Redis is full, only this makes room
-                await self._live()
+                try:
+                    await self._trim()  # first: where Redis is full, only this makes room
+                finally:
+                    await self._live()
                 await self._close_orphans()
             except AWAY:
                 self._silent.clear()  # nobody's silence means anything while we do not hear
             except Exception:  # noqa: BLE001 - signs of life must go on
                 _log.exception("the bus is not kept in order")
             await asyncio.sleep(min(self._owner_s / _SHARE, 1.0))
+
+    async def _trim(self) -> None:
+        if trimmed := self._prune():
+            await self._store.trim(trimmed)
 
     def _prune(self) -> list[tuple[Subject, Position]]:
         changed = self._logs.prune(now_ms())

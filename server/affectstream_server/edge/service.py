@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -174,16 +175,17 @@ async def _listen(stream: Stream, requests: Requests, writer: asyncio.Task[None]
         async with asyncio.timeout(CONFIG_DEADLINE_S) as reading:
             stream.on_interrupt(lambda: _stop(reading, 0.0))
             writer.add_done_callback(lambda task: _written(task, stream, reading))
-            work = _read(stream, requests, over, lambda: reading.reschedule(None))
+            work = _read(stream, requests, over, lambda: _stop(reading, None))
             reader = asyncio.get_running_loop().create_task(work)
-            await asyncio.wait([reader])
-        reader.result()
+            await asyncio.shield(reader)
     except TimeoutError:
-        if stream.session is None:
+        if reader is not None and reader.done():
+            reader.result()
+        if stream.failure is None and not stream.finished:
             stream.fail(no_config())
     finally:
         over.set()
-        if reader is not None and stream.waiting_since is None:
+        if reader is not None and not reader.done() and stream.waiting_since is None:
             reader.cancel()
 
 
@@ -225,11 +227,12 @@ def no_config() -> InvalidRequest:
 
 async def _first_message(requests: Requests) -> None:
     """Let a refused client finish its first message: failing in it, it would not see our status."""
-    try:
-        async with asyncio.timeout(1.0):
+
+    async def read() -> None:
+        with suppress(grpc.aio.BaseError):  # it may end after the status
             await anext(requests, None)
-    except TimeoutError:
-        return
+
+    await asyncio.wait([asyncio.get_running_loop().create_task(read())], timeout=1.0)
 
 
 def _written(writer: asyncio.Task[None], stream: Stream, reading: asyncio.Timeout) -> None:
@@ -243,10 +246,10 @@ def _written(writer: asyncio.Task[None], stream: Stream, reading: asyncio.Timeou
         _stop(reading, _HALF_CLOSE_GRACE_S)
 
 
-def _stop(reading: asyncio.Timeout, after_s: float) -> None:
-    """End the wait for messages; it may be over already."""
+def _stop(reading: asyncio.Timeout, after_s: float | None) -> None:
+    """End the wait for messages, or wait as long as it takes; it may be over already."""
     try:
-        reading.reschedule(asyncio.get_running_loop().time() + after_s)
+        reading.reschedule(None if after_s is None else asyncio.get_running_loop().time() + after_s)
     except RuntimeError:
         return
 

@@ -161,8 +161,8 @@ class EventQueue:
         if last_sequence is not None and last_sequence + 1 < self.next_sequence:
             kept = [entry for entry in self._written if entry[0] > last_sequence]
             lost = self.next_sequence - last_sequence - 1 - len(kept)
-        if self._last_word is not None and self._last_word not in kept:
-            kept.append(self._last_word)
+        if self._last_word is not None:
+            kept = [*(entry for entry in kept if entry != self._last_word), self._last_word]
         first = self._sealed(started, kept[0][0] if kept else None)
         self._outlet = Outlet((first, *(data for _, data in kept)))
         self._ready.set()

@@ -22,7 +22,7 @@ from affectstream_server.auth.refusal import NotAccepted
 
 FEW, MANY = 10, 10_000
 ROUNDS = 400
-RATIO = 2.0
+RATIO = 5.0
 """Between the slowest and the quickest; a search from one end of the file to the other has 100."""
 
 
