@@ -3,7 +3,7 @@
 # make demo AUDIO=my.wav
 # make demo TRITON=1      the same through a real Triton
 # make web         the page, with a server and a bridge of its own
-# make test        set up, then lint, types and all tests; make -j3 does it side by side
+# make test        set up, then lint, types and all tests; make -j2 does it side by side
 PYTHON ?= python3
 # Without --no-compile, pip would also write bytecode for all that is never imported.
 PIP_FLAGS ?= --quiet --disable-pip-version-check --no-compile

@@ -159,8 +159,9 @@ def parser() -> argparse.ArgumentParser:
 def chosen(args: argparse.Namespace) -> Plan:
     """What the options ask for: a plan, or one of scenarios alone, each followed by its floor."""
     if not (args.streams or args.frame_ms):
-        churn = FULL.churn_minutes if args.churn is None else args.churn
-        return replace(FULL, churn_minutes=churn) if args.full else QUICK
+        if args.full:
+            return FULL if args.churn is None else replace(FULL, churn_minutes=args.churn)
+        return QUICK
     steps: list[Step] = []
     for streams in args.streams or [100]:
         for frame_ms in args.frame_ms or [20]:

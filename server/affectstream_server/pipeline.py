@@ -285,9 +285,14 @@ class Pipeline:
         return entries, counts
 
     async def _watch_clock(self) -> None:
+        in_time = True
         while True:
+            due = time.monotonic() + _CLOCK_S
             await asyncio.sleep(_CLOCK_S)
             now = time.monotonic()
+            in_time = not in_time or now - due < _CLOCK_S
+            if not in_time:
+                continue  # the loop was stuck: what came meanwhile is read before its lack is a stall
             self.sessions.check_clock(now)
             for session in self.sessions:
                 if now < session.look_at:

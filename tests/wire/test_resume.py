@@ -390,7 +390,7 @@ async def test_no_more_sessions_are_kept_than_streams_are_served() -> None:
         for name in ("a", "b", "c"):
             async with calling(server.address, config(resumable=True, session_id=name)) as call:
                 calls.append(call)
-        await lost(server)
+            await lost(server)
         assert server.pipeline.sessions.lost == 2
         assert (await refusal(server.address, [calls[0].next(offset=0)])).code() is grpc.StatusCode.NOT_FOUND
         async with calling(server.address, calls[2].next(offset=0)) as call:

@@ -151,8 +151,8 @@ class EventQueue:
     def move(self, started: pb.SessionEvent, last_sequence: int | None) -> int:
         """Another stream takes the session: ``started`` comes first, then what followed ``last_sequence``.
 
-        The last word of a session that is over comes again in any case. Returns how many of those events are
-        not kept any more.
+        The last word of a session that is over comes again in any case, and nothing after it. Returns how
+        many of those events are not kept any more.
         """
         self.leave()
         self.epoch += 1
@@ -162,7 +162,7 @@ class EventQueue:
             kept = [entry for entry in self._written if entry[0] > last_sequence]
             lost = self.next_sequence - last_sequence - 1 - len(kept)
         if self._last_word is not None:
-            kept = [*(entry for entry in kept if entry != self._last_word), self._last_word]
+            kept = [*(entry for entry in kept if entry < self._last_word), self._last_word]
         first = self._sealed(started, kept[0][0] if kept else None)
         self._outlet = Outlet((first, *(data for _, data in kept)))
         self._ready.set()
