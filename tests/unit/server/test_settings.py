@@ -65,6 +65,7 @@ def test_an_empty_variable_is_an_empty_value() -> None:
         ("- a\n- b", ["list", "sections"]),
         ("server: [", ["not valid YAML", "line"]),
         ("server: 2026-13-45", ["not valid YAML", "a value that is none of its kind"]),
+        (r'server: "\UD800D800"', ["not valid YAML", "a value that is none of its kind"]),
         ("server: {max_streams: !!int x}", ["not valid YAML"]),
         ("server: {insecure: !!bool x}", ["not valid YAML"]),
         ("[" * 1_000, ["not valid YAML"]),

@@ -25,7 +25,12 @@ def parse(text: str, name: str) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise PolicyError(name, [Problem(line, "YAML", error.problem or "a fault", "valid YAML")]) from None
-    except (yaml.YAMLError, RecursionError):
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ):  # of "\\UD800D800", a thousand brackets
         raise PolicyError(name, [Problem(0, "YAML", "a fault", "valid YAML, nested a few levels")]) from None
     if root is None:
         raise PolicyError(name, [Problem(0, "file", "nothing", "a policy")])
