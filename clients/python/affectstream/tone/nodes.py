@@ -13,6 +13,8 @@ T = TypeVar("T")
 MOST_BYTES: Final = 64 * 1024
 _SHOWN: Final = 60
 _MISSING: Final = "nothing"
+_FAULTS: Final = (ValueError, OverflowError, RecursionError)
+"""What YAML's reader lets out beside its own: of "\\UD800D800", and of many brackets."""
 
 
 def parse(text: str, name: str) -> yaml.Node:
@@ -25,12 +27,7 @@ def parse(text: str, name: str) -> yaml.Node:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise PolicyError(name, [Problem(line, "YAML", error.problem or "a fault", "valid YAML")]) from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-        RecursionError,
-    ):  # of "\\UD800D800", a thousand brackets
+    except (yaml.YAMLError, *_FAULTS):
         raise PolicyError(name, [Problem(0, "YAML", "a fault", "valid YAML, nested a few levels")]) from None
     if root is None:
         raise PolicyError(name, [Problem(0, "file", "nothing", "a policy")])
