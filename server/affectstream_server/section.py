@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 YAML_FAULTS: Final = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What YAML's reader lets out beside its own: of 2026-13-45, `!!int x`, "\\UD800D800", a thousand brackets."""
+"""What YAML's reader lets out beside its own: of 2026-13-45, `!!int x`, "\\UD800D800", many brackets."""
 
 
 class SettingsError(Exception):
