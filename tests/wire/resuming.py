@@ -11,8 +11,9 @@ import grpc
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.writing import write
+from affectstream_server.lifecycle import Server
 from tests.support.speech import sample_talk
-from tests.support.wire import Request, audio, stub
+from tests.support.wire import Request, audio, config, stub
 
 FRAME_BYTES = 640
 """20 ms of LINEAR16 at 16 kHz."""
@@ -93,6 +94,19 @@ def in_order(calls: Iterable[Call]) -> list[pb.SessionEvent]:
             known = found.setdefault(event.sequence, event)
             assert known == event, "one sequence, two events"
     return [found[sequence] for sequence in sorted(found)]
+
+
+def asked(**fields: Any) -> Request:
+    """The config of a session that may be continued, with progress each tenth of a second."""
+    outputs = pb.OutputConfig(progress_interval_ms=100)
+    return config(resumable=True, session_id="talk", outputs=outputs, **fields)
+
+
+async def lost(server: Server) -> None:
+    """Wait until the server has noticed that a stream was lost."""
+    async with asyncio.timeout(30):
+        while server.pipeline.streams or not server.pipeline.sessions.lost:
+            await asyncio.sleep(0.005)
 
 
 async def keep_talking(call: Call) -> None:

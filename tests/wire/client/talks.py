@@ -25,6 +25,8 @@ from tests.support.speech import sample_talk
 
 T = TypeVar("T")
 TALK = sample_talk()
+SHORT = TALK[: 16 * 7_200]
+"""The first two utterances; 236 kB to the server, 5 kB back."""
 FRAME = 320
 PATIENT = StreamConfig(endpointing=Endpointing(stall_ms=30_000))
 """A test that pauses between sends, on a busy machine, must not end an utterance by it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -26,7 +26,7 @@ from tests.support.waiting import waiting
 from tests.wire.client.talks import (
     PATIENT,
     RECORDING,
-    TALK,
+    SHORT,
     collect,
     finals,
     of_type,
@@ -38,15 +38,7 @@ from tests.wire.client.talks import (
     whole,
 )
 
-SHORT = TALK[: 16 * 7_200]
-"""The first two utterances; 236 kB to the server, 5 kB back."""
 KEPT = replace(RECORDING, give_up_after_s=30.0)
-
-
-@pytest.fixture
-async def proxy(server_address: str) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(server_address) as proxy:
-        yield proxy
 
 
 def heard(events: list[Event]) -> list[tuple[str, int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -35,6 +34,7 @@ from tests.wire.client.talks import (
     LIVE,
     PATIENT,
     RECORDING,
+    SHORT,
     TALK,
     collect,
     connected_at,
@@ -47,15 +47,6 @@ from tests.wire.client.talks import (
     until,
     whole,
 )
-
-SHORT = TALK[: 16 * 7_200]
-"""The first two utterances."""
-
-
-@pytest.fixture
-async def proxy(server_address: str) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(server_address) as proxy:
-        yield proxy
 
 
 async def cut_often(
