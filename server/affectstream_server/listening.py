@@ -23,7 +23,7 @@ from affectstream_server.stages.decode import Decoder
 from affectstream_server.stages.receive import StreamConfig
 from affectstream_server.stages.segment import Segmenter, Trigger
 from affectstream_server.stream_quota import StreamQuota
-from affectstream_server.timeline import samples_of_ms
+from affectstream_server.timeline import from_rate, samples_of_ms
 from affectstream_server.utterance import Opened, Utterance
 
 if TYPE_CHECKING:
@@ -106,8 +106,10 @@ class Listening:
 
     @property
     def heard_until(self) -> int:
-        """Position after the newest sample of any channel, at 16 kHz."""
-        return max(channel.heard for channel in self.channels)
+        """Position after the newest sample that came, at 16 kHz; a resampler may hold the last ones back."""
+        hearing = self.hearing
+        came = from_rate(hearing.frames, hearing.format.sample_rate_hz)
+        return max(came, *(channel.heard for channel in self.channels))
 
     def has_room(self) -> bool:
         """Count what was heard; more may be taken at once. Where not, `room` waits for it."""

@@ -144,10 +144,12 @@ class Pipeline:
 
     def close_stream(self, stream: Stream) -> None:
         """The call is over; what it holds is given back."""
-        self.sessions.close_stream(stream)
-        self.quotas.tenant(stream.identity.tenant).close_stream()
-        if not self.streams:
-            self._empty.set()
+        try:
+            self.sessions.close_stream(stream)
+        finally:
+            self.quotas.tenant(stream.identity.tenant).close_stream()
+            if not self.streams:
+                self._empty.set()
 
     async def drain(self, grace_s: float) -> None:
         """Refuse new calls, let open utterances end, and return when none is left."""
@@ -293,7 +295,10 @@ class Pipeline:
             in_time = not in_time or now - due < _CLOCK_S
             if not in_time:
                 continue  # the loop was stuck: what came meanwhile is read before its lack is a stall
-            self.sessions.check_clock(now)
+            try:
+                self.sessions.check_clock(now)
+            except Exception:  # noqa: BLE001 - the clock must go on, whatever this look met
+                _log.exception("letting go of sessions failed")
             for session in self.sessions:
                 if now < session.look_at:
                     continue

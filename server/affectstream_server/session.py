@@ -186,10 +186,7 @@ class Session:
         accepted_until = heard_until if self.hearing.ended else max(heard_until, resume.audio_offset_samples)
         last_sequence = resume.last_sequence if resume.HasField("last_sequence") else None
         self._observed.moved(self.events.epoch + 1)
-        lost = self.events.move(self._started(self.events.epoch + 1, accepted_until), last_sequence)
-        if lost:
-            text = f"{lost} events before this stream are not kept any more"
-            self.voice.warn("EVENTS_LOST", text, value=lost)
+        self.events.move(self._started(self.events.epoch + 1, accepted_until), last_sequence)
         if self._farewell is not None and self._farewell.reason != pb.CLOSE_REASON_DRAIN:
             self._farewell = None
         self._controls.next_stream(before, audio.sample_rate_hz)
@@ -294,10 +291,10 @@ class Session:
         self.advance()
 
     def _progress(self) -> pb.Progress:
-        oldest = self.voice.scoring.oldest
+        unsettled_from = self.voice.scoring.unsettled_from
         settled = [channel.settled_until for channel in self.channels]
-        if oldest is not None:
-            settled.append(oldest.bounds.audio_start)
+        if unsettled_from is not None:
+            settled.append(unsettled_from)
         frames, rate_hz = self.hearing.frames, self.hearing.format.sample_rate_hz
         return pb.Progress(
             received_until_samples=frames,

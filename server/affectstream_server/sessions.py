@@ -32,7 +32,7 @@ _FUTURE_S: Final = 10.0
 class Sessions:
     """Admits streams and gives each its session.
 
-    ``release`` is called once for each session that is over.
+    ``release`` is called for each session that is over, once more where it was kept for another stream.
     """
 
     def __init__(
@@ -122,8 +122,9 @@ class Sessions:
         )
         session.resume_key = ResumeKey(self.token_mark)
         session.start(config)
-        if before is not None:
+        if before is not None and before.stream is None:
             self._close(before)
+        # One that is over and still has its call goes with that call: its last events may not be read yet.
         self._by_id[session.identity.tenant, session.session_id] = session
         if len(self._by_id) > self._settings.server.max_streams and self._lost:
             self._close(self._oldest_of_many())
@@ -148,7 +149,8 @@ class Sessions:
         session = stream.session
         if session is None or not stream.holds_session:
             return
-        if not session.resumable or session.failure is not None or self.draining:
+        known = self._by_id.get((session.identity.tenant, session.session_id)) is session
+        if not known or not session.resumable or session.failure is not None or self.draining:
             self._close(session)
             return
         session.lose_stream()
@@ -217,11 +219,14 @@ class Sessions:
 
     def _close(self, session: Session, reason: pb.CloseReason.ValueType = pb.CLOSE_REASON_ABANDONED) -> None:
         self._lost.pop(session, None)
-        del self._by_id[session.identity.tenant, session.session_id]
+        name = session.identity.tenant, session.session_id
+        known = self._by_id.get(name) is session
+        if known:
+            del self._by_id[name]
         session.abandon(reason)
         self._release(session)
-        if self.closed is not None:
-            self.closed(session.identity.tenant, session.session_id)
+        if known and self.closed is not None:
+            self.closed(*name)
 
 
 def taken(session_id: str, retry_after_s: float | None) -> ServiceError:

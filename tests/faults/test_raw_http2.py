@@ -6,6 +6,7 @@ Each is refused or its connection closed, nothing of ours is told, and a caller 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import re
@@ -204,7 +205,7 @@ async def test_what_is_no_call_of_ours_is_refused_and_told_nothing(
 
 @pytest.mark.fault("garbage", "lost call")
 async def test_calls_that_are_reset_as_they_are_opened_cost_nobody_anything(
-    full: bool, figure: Callable[[str], None]
+    full: bool, figure: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """As in CVE-2023-44487: headers, reset, headers, reset."""
     count, reset = MANY_RESETS if full else RESETS, 0
@@ -218,4 +219,5 @@ async def test_calls_that_are_reset_as_they_are_opened_cost_nobody_anything(
                         if raw.closed.is_set():
                             break
         await seen(lambda: server.pipeline.streams == 1, 10)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
     figure(f"{reset:,} calls reset as they were opened, 0 left")

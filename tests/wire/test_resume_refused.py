@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import grpc
 import pytest
 
 from tests.support.speech import sample_talk
-from tests.support.wire import END, Request, config, error_info, refusal, running_server, stream_talk
+from tests.support.wire import (
+    END,
+    Request,
+    config,
+    error_info,
+    finals,
+    of_kind,
+    refusal,
+    running_server,
+    stream_talk,
+)
 from tests.wire.resuming import asked, calling, frames, lost
 
 TALK = sample_talk()
@@ -103,6 +114,33 @@ async def test_an_id_in_use_is_refused_and_free_again_after_the_end() -> None:
             await call.call.done_writing()
             assert await call.to_the_end() is grpc.StatusCode.OK
         assert len(await stream_talk(server.address, TALK[:SECOND], session_id="talk")) > 1
+
+
+@pytest.mark.parametrize("resumable", [True, False], ids=["resumable", "not resumable"])
+async def test_an_id_is_free_once_its_session_is_over_although_its_call_is_not(
+    resumable: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = config(session_id="talk", resumable=resumable)
+    async with running_server({"server": {"resume_s": 0.2}}) as server:
+        sessions = server.pipeline.sessions
+        async with calling(server.address, first) as before:
+            await before.send([END])
+            await before.until(lambda events: of_kind(events, "session_closed"))
+            async with calling(server.address, first) as after:
+                await before.call.done_writing()
+                assert await before.to_the_end() is grpc.StatusCode.OK
+                while sessions.streams > 1 or sessions.lost:
+                    await asyncio.sleep(0.01)
+                assert [session.stream is not None for session in sessions] == [True], "the new one is known"
+                await after.send([*frames(DATA, 0, 4 * SECOND), END])
+                await after.call.done_writing()
+                assert await after.to_the_end() is grpc.StatusCode.OK
+                assert finals(after.events)
+        async with asyncio.timeout(30):
+            while len(sessions):
+                await asyncio.sleep(0.01)
+        assert server.pipeline.quotas.tenant("default").streams == 0
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_no_more_sessions_are_kept_than_streams_are_served() -> None:

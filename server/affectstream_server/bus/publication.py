@@ -23,8 +23,13 @@ class Publication:
         return cursor.of_session(self._subject.incarnation, (epoch, sequence))
 
     def publish(self, event: pb.SessionEvent, response: bytes, *, last: bool) -> None:
-        """The event, and it in its response as it goes to the stream. ``last``: the session says no more."""
-        self.closed = self.closed or last
+        """The event, and it in its response as it goes to the stream. ``last``: the session says no more.
+
+        What a stream is told that continues a session which is over is its own: watchers heard the end.
+        """
+        if self.closed:
+            return
+        self.closed = last
         self._bus.publish(self._subject, entry_of(event, response, self._subject.incarnation, last=last))
 
     def withhold(self) -> None:

@@ -24,6 +24,8 @@ def channel_arguments(settings: ServerSettings) -> list[tuple[str, int]]:
     """Every argument of the server's transport."""
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
+        # Nobody is served it, and its register grows with connections that come and go: the soak is its test.
+        ("grpc.enable_channelz", 0),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.max_connection_idle_ms", round(settings.idle_connection_s * 1_000)),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),

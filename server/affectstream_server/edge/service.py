@@ -59,6 +59,8 @@ class AffectService:
             await abort(context, error)
         try:
             await _converse(stream, requests, context)
+        except grpc.aio.BaseError as error:
+            _gone(error)
         except Exception:  # noqa: BLE001 - its text must not reach the client
             _log.exception("session %s failed", stream.session.session_id if stream.session else "unborn")
             stream.fail(InternalFault())
@@ -93,6 +95,8 @@ class AffectService:
                 watching.close(watcher)
         except ServiceError as error:
             await abort(context, error)
+        except grpc.aio.BaseError as error:
+            _gone(error)
         except Exception:  # noqa: BLE001 - its text must not reach the client
             _log.exception("a watch failed")
             await abort(context, InternalFault())
@@ -141,6 +145,11 @@ class AffectService:
                 ),
             },
         )
+
+
+def _gone(error: grpc.aio.BaseError) -> None:
+    """The call was over before it was answered: nobody hears of an error any more."""
+    _log.info("a call was gone while it was answered: %s", type(error).__name__)
 
 
 async def _converse(stream: Stream, requests: Requests, context: Context) -> None:

@@ -148,11 +148,11 @@ class EventQueue:
             self._outlet.end(*(() if last is None else (self._sealed(last, goes_on=True),)))
             self._ready.set()
 
-    def move(self, started: pb.SessionEvent, last_sequence: int | None) -> int:
-        """Another stream takes the session: ``started`` comes first, then what followed ``last_sequence``.
+    def move(self, started: pb.SessionEvent, last_sequence: int | None) -> None:
+        """Another stream takes the session: ``started`` comes first, then what followed ``last_sequence``,
+        and a warning where not all of that is kept any more.
 
-        The last word of a session that is over comes again in any case, and nothing after it. Returns how
-        many of those events are not kept any more.
+        The last word of a session that is over comes again in any case, and nothing after it.
         """
         self.leave()
         self.epoch += 1
@@ -161,12 +161,19 @@ class EventQueue:
         if last_sequence is not None and last_sequence + 1 < self.next_sequence:
             kept = [entry for entry in self._written if entry[0] > last_sequence]
             lost = self.next_sequence - last_sequence - 1 - len(kept)
-        if self._last_word is not None:
-            kept = [*(entry for entry in kept if entry < self._last_word), self._last_word]
-        first = self._sealed(started, kept[0][0] if kept else None)
-        self._outlet = Outlet((first, *(data for _, data in kept)))
+        last_word = self._last_word
+        if last_word is not None:
+            kept = [entry for entry in kept if entry < last_word]
+        following = kept[0][0] if kept else None
+        if following is None and last_word is not None and not lost:
+            following = last_word[0]
+        told = [self._sealed(started, following), *(data for _, data in kept)]
+        if lost:
+            told.append(self._sealed(pb.SessionEvent(warning=events_lost(lost))))
+        if last_word is not None:
+            told.append(last_word[1])
+        self._outlet = Outlet(tuple(told))
         self._ready.set()
-        return lost
 
     async def write_all(self, write: Callable[[bytes], Awaitable[None]]) -> None:
         """Write serialised responses in order until the stream has had its last. Raises `LimitReached`.
@@ -233,6 +240,12 @@ class EventQueue:
     def _drop_what_may_go(self) -> None:
         self._events = [(event, size) for event, size in self._events if not may_go(event)]
         self._bytes = sum(size for _, size in self._events)
+
+
+def events_lost(count: int) -> pb.Warning:
+    """So many events were not received and cannot come again."""
+    text = f"{count} events before this stream are not kept any more"
+    return pb.Warning(code="EVENTS_LOST", message=text, value=str(count))
 
 
 def too_slow(value: str, limit: str) -> LimitReached:

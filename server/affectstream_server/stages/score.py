@@ -79,9 +79,9 @@ class ScoringQueue:
         return len(self._jobs)
 
     @property
-    def oldest(self) -> Utterance | None:
-        """The utterance whose verdict comes next."""
-        return self._jobs[0][0] if self._jobs else None
+    def unsettled_from(self) -> int | None:
+        """Where the first utterance that waits for its verdict begins, on any channel; None: none does."""
+        return min((utterance.bounds.audio_start for utterance, _ in self._jobs), default=None)
 
     def submit(self, utterance: Utterance, refusal: ScoringError | None = None) -> None:
         """Score an utterance whose endpoint was declared; its verdict follows all before it.

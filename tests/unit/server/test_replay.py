@@ -56,7 +56,7 @@ async def retaining(count: int, size_bytes: int = 10) -> EventQueue:
 async def test_what_follows_the_last_one_received_comes_again_before_what_is_new() -> None:
     queue = await retaining(5)
     queue.put(final())
-    assert queue.move(started(), 3) == 0
+    queue.move(started(), 3)
     reader = Reader(queue)
     queue.put(final())
     assert await reader.settle() == [6, 4, 5, 7, 8]
@@ -68,7 +68,7 @@ async def test_what_follows_the_last_one_received_comes_again_before_what_is_new
 @pytest.mark.parametrize("last", [None, 5])
 async def test_nothing_comes_again_where_nothing_is_missing_or_nobody_asks(last: int | None) -> None:
     queue = await retaining(5)
-    assert queue.move(started(), last) == 0
+    queue.move(started(), last)
     reader = Reader(queue)
     assert await reader.settle() == [6]
     assert reader.events[0].session_started.next_sequence == 7
@@ -78,13 +78,35 @@ async def test_nothing_comes_again_where_nothing_is_missing_or_nobody_asks(last:
 async def test_events_older_than_the_bound_are_counted_as_lost() -> None:
     size = LIMITS.replay_bytes // 8
     queue = await retaining(20, size)
-    lost = queue.move(started(), 0)
+    queue.move(started(), 0)
     reader = Reader(queue)
     came = await reader.settle()
-    assert lost == 20 - (len(came) - 1) > 0
-    assert came[1:] == list(range(lost + 1, 21)), "the newest are kept, in order"
-    assert sum(event.ByteSize() for event in reader.events[1:]) <= LIMITS.replay_bytes
+    lost = 20 - len(came[1:-1])
+    assert lost > 0
+    assert came == [21, *range(lost + 1, 21), 22], "the newest are kept, in order"
+    assert (reader.events[-1].warning.code, reader.events[-1].warning.value) == ("EVENTS_LOST", str(lost))
+    assert sum(event.ByteSize() for event in reader.events[1:-1]) <= LIMITS.replay_bytes
     await reader.lost(queue)
+
+
+@pytest.mark.parametrize("size", [100, LIMITS.replay_bytes], ids=["some are lost", "all are lost"])
+async def test_who_continues_a_session_that_is_over_hears_what_is_lost_and_then_its_end(size: int) -> None:
+    queue = EventQueue("s")
+    queue.retain = True
+    reader = Reader(queue)
+    for _ in range(3):
+        queue.put(final(LIMITS.replay_bytes // 2))
+    queue.put(final(size))
+    queue.put(pb.SessionEvent(session_closed=pb.SessionClosed(reason=pb.CLOSE_REASON_END_OF_AUDIO)))
+    queue.close()
+    await reader.settle()
+    queue.move(started(), 0)
+    again = Reader(queue)
+    came = await again.settle()
+    assert came == ([6, 3, 4, 7, 5] if size == 100 else [6, 7, 5])
+    assert again.events[0].session_started.next_sequence == came[1]
+    assert again.events[-2].warning.code == "EVENTS_LOST"
+    assert again.events[-1] == reader.events[-1]
 
 
 async def test_the_stream_that_loses_the_session_hears_its_last_words_and_no_more() -> None:
@@ -120,7 +142,11 @@ async def test_without_retaining_nothing_is_kept() -> None:
     reader = Reader(queue)
     queue.put(final())
     await reader.lost(queue)
-    assert queue.move(started(), 0) == 1
+    queue.move(started(), 0)
+    again = Reader(queue)
+    assert await again.settle() == [2, 3]
+    assert again.events[-1].warning.value == "1"
+    await again.lost(queue)
 
 
 def test_a_token_opens_its_own_session_alone() -> None:

@@ -117,8 +117,7 @@ async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
     scoring = queue(ScriptedScorer(script), verdicts.append)
     for number in range(3):
         scoring.submit(utterance(number))
-    assert scoring.oldest is not None
-    assert scoring.oldest.utterance_id == "u0"
+    assert scoring.unsettled_from == utterance(0).bounds.audio_start
     await scoring.drained()
     assert [v.utterance.utterance_id for v in verdicts] == ["u0", "u1", "u2"]
     assert isinstance(verdicts[1].failure, ScoreTooLate)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import tokens
+from tests.support.fault_proxy import FaultProxy
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, of_tenant, refused, watched, watching
 from tests.support.wire import Request, config, error_info, finals, of_kind, running_server, stream_talk, stub
@@ -155,3 +158,22 @@ async def test_a_watcher_that_goes_away_leaves_nothing_behind() -> None:
         async with asyncio.timeout(30):
             while server.pipeline.watching.watchers:
                 await asyncio.sleep(0.01)
+
+
+async def test_watchers_whose_line_is_cut_while_they_are_told_are_no_fault_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running_server() as server, FaultProxy(server.address) as proxy:
+        for _ in range(5):
+            async with AsyncExitStack() as stack:
+                for _ in range(20):
+                    watch = watching(proxy.address, of_tenant(start=EARLIEST))
+                    await stack.enter_async_context(watch)
+                talking = asyncio.create_task(stream_talk(server.address, TALK))
+                await asyncio.sleep(0.05)
+                assert proxy.cut() == 20
+                await talking
+        async with asyncio.timeout(30):
+            while server.pipeline.watching.watchers:
+                await asyncio.sleep(0.01)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
