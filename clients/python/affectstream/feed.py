@@ -132,10 +132,8 @@ class Feed:
     def _add_control(self, given: Given) -> bool:
         """Add a control, which is always due."""
         outbox, control = self._link.outbox, given.control
-        if control.HasField("position_samples") and self._session.origin:
-            control = pb.Control()
-            control.CopyFrom(given.control)
-            control.position_samples = max(0, control.position_samples - self._session.origin)
+        if self._session.origin:
+            control = _counted_from(self._session.origin, control)
         outbox.add(pb.StreamAffectRequest(control=control))
         if control.HasField("end_of_audio"):
             self._add_close()
@@ -152,3 +150,17 @@ class Feed:
         """Expect to hear something soon, if the server should have acknowledged audio."""
         if self._alarm is None and self._fed_until - self._session.received_until > self._slack:
             self._alarm = asyncio.get_running_loop().call_later(self._stall_s, self._stalled)
+
+
+def _counted_from(origin: int, given: pb.Control) -> pb.Control:
+    """A control of the caller's timeline on that of a session which begins at `origin`."""
+    control = pb.Control()
+    control.CopyFrom(given)
+    if control.HasField("position_samples"):
+        control.position_samples = max(0, control.position_samples - origin)
+    if control.HasField("transcript"):
+        words = control.transcript
+        start, end = words.start_samples - origin, words.end_samples - origin
+        # Mostly from before the session: of speech that has its final. No span is left; the server says so.
+        words.start_samples, words.end_samples = max(0, start), end if start + end > 0 else 0
+    return control

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,13 @@ from affectstream import (
     AffectStream,
     CloseReason,
     Connected,
+    ControlWithoutEffect,
     Event,
     NewSession,
     Progress,
     Reconnect,
     Reconnecting,
+    SentControl,
     SessionClosed,
     SessionLost,
     SpeechStarted,
@@ -50,6 +53,7 @@ SHORT = TALK[: 16 * 14_400]
 """The first four utterances, and the silence after them."""
 WITHIN_2 = 16 * 5_600
 """Inside the second utterance."""
+WITHIN_3 = 16 * 9_000
 
 
 @dataclass
@@ -81,11 +85,15 @@ class Talk:
 
 
 @asynccontextmanager
-async def talk(policy: Reconnect = RECORDING, config: StreamConfig = PATIENT) -> AsyncIterator[Talk]:
+async def talk(
+    policy: Reconnect = RECORDING,
+    config: StreamConfig = PATIENT,
+    settings: dict[str, dict[str, Any]] | None = None,
+) -> AsyncIterator[Talk]:
     """The first final has come, and the second utterance has begun."""
     async with (
-        running_server() as first,
-        running_server() as second,
+        running_server(settings) as first,
+        running_server(settings) as second,
         FaultProxy(first.address) as proxy,
         AffectClient(proxy.address) as client,
         client.stream(config, reconnect=policy) as stream,
@@ -191,6 +199,37 @@ async def test_positions_count_on_for_the_caller() -> None:
         done = await flushed.done()
         assert done.position_samples + new.origin_samples == WITHIN_2 + 800
         await talking.finish(WITHIN_2 + 1_600)
+
+
+async def test_words_count_on_for_the_caller() -> None:
+    """Those that were given while there was no server, too."""
+    english = replace(PATIENT, language_code="en")
+    async with talk(config=english, settings={"fusion": {"text": "lexicon"}}) as talking:
+        stream = talking.stream
+        spans = [
+            (final.audio_start.samples(16_000), final.audio_end.samples(16_000))
+            for final in finals(await uncut(talking.second.address, SHORT))
+        ]
+
+        async def say(utterance: int, until_samples: int) -> SentControl:
+            start, end = spans[utterance]
+            return await stream.transcript(
+                "this is wonderful", start_samples=start, end_samples=min(end, until_samples)
+            )
+
+        await talking.proxy.refuse()
+        talking.lose()
+        await until(lambda: isinstance(stream.state, Reconnecting))
+        early = await say(1, WITHIN_2)
+        await talking.proxy.accept()
+        await early.done()
+        await play(stream, SHORT[WITHIN_2:WITHIN_3])
+        await (await say(2, WITHIN_3 + 8_000)).done()
+        with pytest.raises(ControlWithoutEffect) as settled:
+            await (await say(0, WITHIN_2)).done()
+        await talking.finish(WITHIN_3)
+    assert settled.value.reason == "POSITION_OUT_OF_RANGE"
+    assert [final.text_fused for final in finals(talking.events)] == [False, True, True, False]
 
 
 async def test_a_name_that_the_caller_gave_is_numbered() -> None:
