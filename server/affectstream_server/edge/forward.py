@@ -15,7 +15,8 @@ from affectstream_server.auth import Identity
 from affectstream_server.edge.inner import Context, passed_on
 from affectstream_server.edge.observing import told_elsewhere
 from affectstream_server.edge.status import DETAILS_KEY, abort
-from affectstream_server.errors import ServiceError
+from affectstream_server.errors import InternalFault, ServiceError
+from affectstream_server.flag import Flag
 from affectstream_server.processes.siblings import Siblings
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ _CHANNEL: Final = (
 )
 _CONNECT_S: Final = 5.0
 """To another process of this machine; one that is gone refuses at once."""
+_AWAY: Final = "the process that has the session does not answer"
+"""In place of gRPC's own words, which have its address in them."""
 
 Requests = AsyncIterator[pb.StreamAffectRequest | ServiceError]
 
@@ -58,11 +61,6 @@ class Forwarder:
             await channel.close()
         self._channels.clear()
 
-    async def forget_gone(self) -> None:
-        """Close the ways to processes that do not live any more."""
-        for address in self._channels.keys() - self._siblings.addresses.values():
-            await self._channels.pop(address).close()
-
     async def pass_on(
         self, address: str, caller: Identity, first: pb.StreamAffectRequest, rest: Requests, context: Context
     ) -> None:
@@ -71,11 +69,24 @@ class Forwarder:
         self._open += 1
         self._idle.clear()
         try:
+            await self._forget_gone()
             await self._converse(address, caller, first, rest, context)
+        except grpc.aio.AbortError:
+            raise  # the caller was answered
+        except grpc.aio.BaseError as error:
+            _log.info("a call was gone while it was passed on: %s", type(error).__name__)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception("a stream that was passed on failed")
+            await abort(context, InternalFault())
         finally:
             self._open -= 1
             if not self._open:
                 self._idle.set()
+
+    async def _forget_gone(self) -> None:
+        """Close the ways to processes that do not live any more."""
+        for address in self._channels.keys() - self._siblings.addresses.values():
+            await self._channels.pop(address).close()
 
     async def _converse(
         self, address: str, caller: Identity, first: pb.StreamAffectRequest, rest: Requests, context: Context
@@ -87,38 +98,60 @@ class Forwarder:
         given: Any = context.invocation_metadata() or ()
         metadata = passed_on(self._siblings.secret, caller, given)
         call: Any = method(metadata=metadata, timeout=context.time_remaining())
-        sending = asyncio.get_running_loop().create_task(_send(call, first, rest))
+        over = Flag()
+        sending = asyncio.get_running_loop().create_task(_send(call, first, rest, over))
         try:
             await context.send_initial_metadata(())
             while (data := await call.read()) is not grpc.aio.EOF:
                 await context.write(data)
         except grpc.aio.AioRpcError:
             pass  # its status is told below
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise  # the caller is gone; or else the call was cancelled here, and gRPC says so in this way
         finally:
-            sending.cancel()
-            await asyncio.wait([sending])
+            over.set()
             call.cancel()  # nothing, where it is over
-        if not sending.cancelled() and isinstance(bad := sending.exception(), ServiceError):
+        if sending.done() and not sending.cancelled() and (bad := sending.result()) is not None:
             await abort(context, bad)
-        code = await call.code()
-        if code != grpc.StatusCode.OK:
-            trailing = tuple(pair for pair in await call.trailing_metadata() if pair[0] == DETAILS_KEY)
-            context.set_trailing_metadata(trailing)
-            await context.abort(code, await call.details() or "")
+        if await call.code() != grpc.StatusCode.OK:
+            await _tell(call, context)
 
 
-async def _send(call: Any, first: pb.StreamAffectRequest, rest: Requests) -> None:
-    """Raises a `ServiceError` that came in place of a message."""
+async def _send(call: Any, first: pb.StreamAffectRequest, rest: Requests, over: Flag) -> ServiceError | None:
+    """Pass messages on until they end, or ``over`` is so. Returns an error that came in place of one.
+
+    Nobody cancels it: as in `AffectService`, that would lose what gRPC holds while it receives. When the
+    caller's call is over, its last read ends by itself.
+    """
     try:
         async with asyncio.timeout(_CONNECT_S):
             await write(call, first)
         async for request in rest:
+            if over.is_set():
+                return None
             if isinstance(request, ServiceError):
                 call.cancel()
-                raise request
+                return request
             await write(call, request)
         await close(call)
     except TimeoutError:
         call.cancel()
-    except WriteFailed:
-        return
+    except (WriteFailed, grpc.aio.BaseError):
+        pass  # either call is over, which who reads hears, too
+    return None
+
+
+async def _tell(call: Any, context: Context) -> None:
+    """End the caller's call as the other process has ended its own, or say that it is gone."""
+    ours = tuple(pair for pair in await call.trailing_metadata() if pair[0] == DETAILS_KEY)
+    if not ours:
+        await context.abort(grpc.StatusCode.UNAVAILABLE, _AWAY)
+    context.set_trailing_metadata(ours)
+    await context.abort(await call.code(), await call.details() or "")
+
+
+def _is_cancelled() -> bool:
+    """Somebody has cancelled the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

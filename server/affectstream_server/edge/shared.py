@@ -53,7 +53,6 @@ class SharedService(AffectService):
         address = self._siblings.addresses.get(home)
         if address is None or not isinstance(first, pb.StreamAffectRequest):
             await abort(context, no_session())
-        await self._forwarder.forget_gone()
         await self._forwarder.pass_on(address, caller, first, requests, context)
 
     def _home(self, first: _Message | None) -> int | None:

@@ -1,7 +1,9 @@
-"""A server of two processes, and connections of which it is known where they lead."""
+"""A server of two processes, and connections of which it is known where they lead; or all in this process."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -10,6 +12,11 @@ from typing import Any
 
 import psutil
 
+from affectstream_server.processes.child import Child
+from affectstream_server.processes.ledger import Ledger
+from affectstream_server.processes.link import Link
+from affectstream_server.processes.siblings import Siblings
+from affectstream_server.processes.switchboard import Switchboard
 from affectstream_server.resume import ResumeKey
 from tests.support.process import start_process
 from tests.support.wire import Request, config, stub
@@ -77,3 +84,27 @@ async def on(service: Any, first: Request) -> AsyncIterator[Call]:
         yield call
     finally:
         call.call.cancel()
+
+
+@asynccontextmanager
+async def linked(count: int) -> AsyncIterator[tuple[Switchboard, list[Siblings]]]:
+    """What so many processes know of each other, all in this one: each with its link to one switchboard."""
+    switchboard = Switchboard(Ledger(), None, lambda: None)
+    links: list[Link] = []
+    everyone: list[Siblings] = []
+    for serial in range(1, count + 1):
+        child = Child(serial, serial, switchboard.take)
+        siblings = Siblings(Link(lambda _: None), serial, "secret")
+        link = siblings.link = Link(siblings.handle)
+        for end, of in zip(socket.socketpair(), (child.link, link), strict=True):
+            await of.open(end)
+            links.append(of)
+        switchboard.add(child)
+        everyone.append(siblings)
+    running = [asyncio.create_task(link.run()) for link in links]
+    try:
+        yield switchboard, everyone
+    finally:
+        for link in links:
+            await link.close()
+        await asyncio.gather(*running)

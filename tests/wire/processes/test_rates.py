@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from affectstream_server.pipeline import Pipeline
-from affectstream_server.processes.child import Child
-from affectstream_server.processes.ledger import Ledger
-from affectstream_server.processes.link import Link
-from affectstream_server.processes.siblings import Siblings
-from affectstream_server.processes.switchboard import Switchboard
 from affectstream_server.quotas import Tenant
 from affectstream_server.scoring.router import from_settings
 from affectstream_server.settings import load
 from tests.wire.client.talks import until
+from tests.wire.processes.several import linked
 
 SETTINGS = load(environ={}, overrides={"quotas": {"audio_rate": 10, "utterances_per_minute": 3}})
 
 
 @asynccontextmanager
 async def two_pipelines() -> AsyncIterator[list[Pipeline]]:
-    """Each with its link to one switchboard, as in processes of their own."""
-    switchboard = Switchboard(Ledger(), None, lambda: None)
-    links, pipelines = [], []
-    for serial in (1, 2):
-        child = Child(serial, serial, switchboard.take)
-        siblings = Siblings(Link(lambda _: None), serial, "secret")
-        link = siblings.link = Link(siblings.handle)
-        for end, of in zip(socket.socketpair(), (child.link, link), strict=True):
-            await of.open(end)
-            links.append(of)
-        switchboard.add(child)
-        pipelines.append(Pipeline(SETTINGS, from_settings(SETTINGS)))
-        siblings.join(pipelines[-1])
-    running = [asyncio.create_task(link.run()) for link in links]
-    try:
-        yield pipelines
-    finally:
-        for link in links:
-            await link.close()
-        await asyncio.gather(*running)
-        for pipeline in pipelines:
-            await pipeline.close()
+    """Each as in a process of its own."""
+    async with linked(2) as (_, everyone):
+        pipelines = [Pipeline(SETTINGS, from_settings(SETTINGS)) for _ in everyone]
+        for siblings, pipeline in zip(everyone, pipelines, strict=True):
+            siblings.join(pipeline)
+        try:
+            yield pipelines
+        finally:
+            for pipeline in pipelines:
+                await pipeline.close()
 
 
 def wait_for_audio_s(tenant: Tenant) -> float:
