@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def test_what_is_made_later_is_in_the_code(name: str) -> None:
 
 def test_warnings_are_told_as_they_are_given() -> None:
     assert sorted(set(said.warnings(said.SERVER, said.CLIENT))) == sorted(WARNINGS)
+
+
+def test_the_contract_names_every_code_of_a_warning_and_no_other() -> None:
+    contract = (said.ROOT / "protos/affectstream/v1/affect.proto").read_text(encoding="utf-8")
+    (comment,) = re.findall(r"\nmessage Warning \{\n(.*?)string message = 2;", contract, re.DOTALL)
+    assert set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", comment)) == set(WARNINGS)
 
 
 def test_each_says_when() -> None:

@@ -193,7 +193,7 @@ class Warning(Event):  # noqa: A001  the wire's name for it; `events.Warning` wh
     """Something was not as it should be and the stream goes on."""
 
     code: str
-    """Stable, upper case, such as ``"AUDIO_CLIPPED"``."""
+    """Stable, upper case, such as ``"AUDIO_CORRUPT"``."""
     message: str
     field: str
     value: str

@@ -2507,12 +2507,12 @@ class Warning(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     CONTROL_ID_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable, upper case, such as "AUDIO_CLIPPED"."""
+    """Stable, upper case, such as "AUDIO_CORRUPT"."""
     message: _builtins.str
     """A plain sentence. Codes in use: AUDIO_CORRUPT, AUDIO_WHILE_PAUSED, CHANNEL_NOT_ANALYSED,
     CONTROL_WITHOUT_EFFECT, EVENTS_LOST, NO_SUCH_CHANNEL, POSITION_OUT_OF_RANGE, QUOTA_AUDIO_RATE, QUOTA_UTTERANCES,
-    TRANSCRIPT_LANGUAGE, TRANSCRIPT_TOO_LATE, TRANSCRIPT_TOO_LONG, TRANSCRIPT_WITHOUT_UTTERANCE,
-    TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE. To watchers alone: BUS_AWAY, events come later; BUS_BACK.
+    TRACEPARENT_MALFORMED, TRANSCRIPT_LANGUAGE, TRANSCRIPT_TOO_LATE, TRANSCRIPT_TOO_LONG,
+    TRANSCRIPT_WITHOUT_UTTERANCE, TURN_ALREADY_OPEN, TURN_NOT_OPEN, WRONG_MODE. To watchers alone: BUS_AWAY, events come later; BUS_BACK.
     """
     field: _builtins.str
     """The field it is about, its value and the limit, where there are such."""
