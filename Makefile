@@ -141,7 +141,7 @@ fuzz-long: .venv/.dev ## The same for an hour, and keep what it found in tests/f
 bench: .venv/.dev .venv-integrations/.ready triton-setup ## Latency, cost, memory and overload in five minutes; writes bench/results/
 	@$(RUN)/python -m bench
 
-bench-full: .venv/.dev .venv-integrations/.ready triton-setup ## The same for the docs, with pictures, and what else there is to measure: an hour and a half
+bench-full: .venv/.dev .venv-integrations/.ready triton-setup ## The same for the docs, with pictures, and what else there is to measure: an hour
 	@$(RUN)/python -m bench --full
 	@$(RUN)/python -m bench plots
 	@$(RUN)/python -m bench.watch

@@ -63,6 +63,9 @@ def _lags(document: Mapping[str, Any]) -> Iterator[Row]:
             "≤ 1 / ≤ 10",
             f"{hits['p50']:.1f} / {hits['p99']:.1f}",
         )
+    for frame_ms, lag in _by_length(document["loop_lag_ms_p99"]):
+        if lag is not None:
+            yield f"event loop's lag beside scoring, 100 streams × {frame_ms} ms, ms p99", "-", f"{lag:.0f}"
     for streams, over in document["overhead_over_triton_ms"].items():
         paired = over["paired"]
         yield (
@@ -81,6 +84,12 @@ def _memory(document: Mapping[str, Any]) -> Iterator[Row]:
             "≤ 32 beside 64 a stream",
             f"{memory['second_of_open_utterance']:.1f}",
         )
+    for frame_ms, seen in _by_length(memory["streaming"]):
+        yield (
+            f"KiB a stream while 100 talk and are scored, {frame_ms} ms frames",
+            "≤ 64, and 32 for each second of an open utterance",
+            _spread(seen, 0),
+        )
 
 
 def _overload(document: Mapping[str, Any]) -> Iterator[Row]:
@@ -93,6 +102,11 @@ def _overload(document: Mapping[str, Any]) -> Iterator[Row]:
             "all",
             f"{overload['delivered']} of {overload['declared']}",
         )
+
+
+def _by_length(of_frames: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Figures by frame size, the shortest frames first."""
+    return sorted(of_frames.items(), key=lambda one: int(one[0]))
 
 
 def _spread(figure: Mapping[str, Any], digits: int) -> str:

@@ -117,11 +117,27 @@ async def test_verdicts_come_in_the_order_of_utterances_not_of_scores() -> None:
     scoring = queue(ScriptedScorer(script), verdicts.append)
     for number in range(3):
         scoring.submit(utterance(number))
-    assert scoring.unsettled_from == utterance(0).bounds.audio_start
     await scoring.drained()
     assert [v.utterance.utterance_id for v in verdicts] == ["u0", "u1", "u2"]
     assert isinstance(verdicts[1].failure, ScoreTooLate)
     assert len(scoring) == 0
+
+
+async def test_nothing_is_settled_from_where_the_first_utterance_begins_that_waits() -> None:
+    """Of two channels, the one that began later may be declared first."""
+    script: dict[str, tuple[float, Score | Exception]] = {
+        "u2": (0.0, score([1, 0, 0, 0])),
+        "u1": (0.01, score([1, 0, 0, 0])),
+    }
+    scoring = queue(ScriptedScorer(script), lambda _: None)
+    seen = [scoring.unsettled_from]
+    for number in (2, 1):
+        scoring.submit(utterance(number))
+        seen.append(scoring.unsettled_from)
+    await scoring.drained()
+    seen.append(scoring.unsettled_from)
+    starts = [utterance(number).bounds.audio_start for number in (2, 1)]
+    assert seen == [None, *starts, None]
 
 
 async def test_a_refused_utterance_is_not_asked_about() -> None:

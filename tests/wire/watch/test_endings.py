@@ -16,7 +16,17 @@ from affectstream_server.auth import tokens
 from tests.support.fault_proxy import FaultProxy
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, of_tenant, refused, watched, watching
-from tests.support.wire import Request, config, error_info, finals, of_kind, running_server, stream_talk, stub
+from tests.support.wire import (
+    END,
+    Request,
+    config,
+    error_info,
+    finals,
+    of_kind,
+    running_server,
+    stream_talk,
+    stub,
+)
 from tests.wire.resuming import calling, frames
 
 TALK = sample_talk()[: 8 * 16_000]
@@ -147,6 +157,22 @@ async def test_nobody_sees_another_tenants_sessions(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             await other.until(lambda events: events, timeout_s=0.2)
         assert await watched(server.address, of_session("call", start=EARLIEST), **ours)
+
+
+async def test_a_session_that_is_continued_after_its_end_does_not_begin_again_for_watchers() -> None:
+    async with running_server() as server:
+        async with calling(server.address, config(session_id="call", resumable=True)) as call:
+            await call.send([END])
+            await call.call.done_writing()
+            assert await call.to_the_end() is grpc.StatusCode.OK
+        told = await watched(server.address, of_session("call", start=EARLIEST))
+        for _ in range(2):
+            async with calling(server.address, call.next(offset=0)) as again:
+                assert await again.to_the_end() is grpc.StatusCode.OK
+            call.events[0] = again.events[0]
+        error = await refused(server.address, of_session("call"))
+        assert error_info(error).reason == "SESSION_ENDED"
+        assert await watched(server.address, of_session("call", start=EARLIEST)) == told
 
 
 async def test_a_watcher_that_goes_away_leaves_nothing_behind() -> None:
