@@ -30,11 +30,11 @@ def mulaw(path: str) -> bytes:
 
 async def play(socket: Any, audio: bytes, speed: float) -> None:
     ids = {"streamSid": "MZ0001"}
+    parameters = {"affectstream_events": "affect", "affectstream_label_queue": "returns"}
     started = {"callSid": "CA0001", "tracks": ["inbound", "outbound"], "mediaFormat": FORMAT}
+    started["customParameters"] = parameters
     await socket.send_json({"event": "connected", "protocol": "Call", "version": "1.0.0"})
-    await socket.send_json(
-        {"event": "start", "start": started | {"customParameters": {"queue": "returns"}}} | ids
-    )
+    await socket.send_json({"event": "start", "start": started} | ids)
     for number, begin in enumerate(range(0, len(audio), FRAME)):
         for track, data in (("inbound", audio[begin : begin + FRAME]), ("outbound", b"\xff" * FRAME)):
             payload = base64.b64encode(data).decode()

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from google.protobuf import json_format
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import tokens
 from tests.bridge.conftest import Both
-from tests.bridge.test_stream import TALK
+from tests.bridge.test_stream import TALK, comparable
 from tests.support.bridge import Socket, connected, running_bridge
 from tests.support.wire import END, chunks, config, converse, finals, running_server
 
@@ -33,7 +34,7 @@ AUDIO = mulaw(TALK[: len(TALK) // 2 * 2].reshape(-1, 2).mean(axis=1).astype(np.i
 SILENCE = b"\xff" * len(AUDIO)
 
 
-def start(**parameters: str) -> dict[str, Any]:
+def start(**parameters: Any) -> dict[str, Any]:
     started = {"callSid": "CA1", "mediaFormat": FORMAT, "customParameters": parameters}
     return {"event": "start", "sequenceNumber": "1", "streamSid": "MZ1", "start": started}
 
@@ -64,13 +65,15 @@ def spans(messages: list[dict[str, Any]], track: str = "inbound") -> list[tuple[
 
 async def test_a_call_sounds_as_its_audio_does_over_grpc(both: Both) -> None:
     raw = [config(pb.AUDIO_ENCODING_MULAW, 8_000), *chunks(AUDIO, 160), END]
-    expected = [f"{final.top_label}" for final in finals(await converse(both.server.address, raw))]
+    expected = [comparable(final) for final in finals(await converse(both.server.address, raw))]
     messages = [m for pair in zip(frames(AUDIO), frames(SILENCE, 0, "outbound"), strict=True) for m in pair]
     hello = {"event": "connected", "protocol": "Call", "version": "1.0.0"}
     extra = {"event": "dtmf", "dtmf": {"digit": "1"}}
-    socket, code = await called(both.bridge.address, hello, start(), extra, *messages, STOP)
+    begin = start(affectstream_events="affect")
+    socket, code = await called(both.bridge.address, hello, begin, extra, *messages, STOP)
     assert code == 1000
-    assert [m["affect"].get("topLabel", "") for m in socket.messages] == expected
+    told = [json_format.ParseDict(m["affect"], pb.AffectEvent()) for m in socket.messages]
+    assert [comparable(final) for final in told] == expected
     assert len(expected) >= 3
     assert {(m["event"], m["streamSid"], m["sessionId"]) for m in socket.messages} == {
         ("affect", "MZ1", "CA1")
@@ -82,7 +85,8 @@ async def test_both_tracks_are_heard_apart(address: str) -> None:
     inbound = frames(AUDIO[:half] + SILENCE[half:])
     outbound = frames(SILENCE[:half] + AUDIO[half:], 0, "outbound")
     messages = [m for pair in zip(inbound, outbound, strict=True) for m in pair]
-    socket, code = await called(address, start(affectstream_analyze="both"), *messages, STOP)
+    begin = start(affectstream_analyze="both", affectstream_events="affect")
+    socket, code = await called(address, begin, *messages, STOP)
     assert code == 1000
     assert spans(socket.messages)
     assert spans(socket.messages, "outbound")
@@ -92,7 +96,9 @@ async def test_both_tracks_are_heard_apart(address: str) -> None:
 
 async def test_missing_audio_is_a_gap_and_labels_come_back(address: str) -> None:
     messages = [*frames(AUDIO[:16_000], 500), *frames(AUDIO[16_000:32_000], 7_500)]
-    begin = start(queue="returns", affectstream_events="all", affectstream_consent="contract")
+    begin = start(
+        affectstream_label_queue="returns", affectstream_events="all", affectstream_consent="contract"
+    )
     socket, code = await called(address, begin, *messages, STOP)
     assert code == 1000
     assert socket.messages[0]["sessionStarted"]["labels"] == {"queue": "returns"}
@@ -101,9 +107,25 @@ async def test_missing_audio_is_a_gap_and_labels_come_back(address: str) -> None
     assert socket.messages[-1]["event"] == "sessionClosed"
 
 
-async def test_events_can_stay_away(address: str) -> None:
-    socket, code = await called(address, start(affectstream_events="none"), *frames(AUDIO[:32_000]), STOP)
-    assert (socket.messages, code) == ([], 1000)
+async def test_a_provider_that_did_not_ask_is_sent_nothing_that_it_does_not_know(address: str) -> None:
+    for begin in (start(), start(affectstream_events="none")):
+        socket, code = await called(address, begin, *frames(AUDIO[:32_000]), STOP)
+        assert (socket.messages, code) == ([], 1000)
+
+
+async def test_what_is_not_for_the_bridge_is_nobodys_label(address: str) -> None:
+    others = {
+        "crm_url": f"https://crm.example.org/{'7' * 80}",
+        "api_key": "secret",
+        "tries": 3,
+        "half": "\ud800",
+    }
+    others |= {f"more_{number}": "x" for number in range(20)}
+    begin = start(affectstream_events="all", affectstream_label_queue="returns", **others)
+    socket, code = await called(address, begin, STOP)
+    assert code == 1000
+    assert socket.messages[0]["sessionStarted"]["labels"] == {"queue": "returns"}
+    assert "secret" not in str(socket.messages)
 
 
 async def test_a_token_by_header_or_by_parameter(tmp_path: Path) -> None:
@@ -136,7 +158,9 @@ async def test_a_token_by_header_or_by_parameter(tmp_path: Path) -> None:
             "start.mediaFormat.sampleRate",
         ),
         (({"event": "start", "start": {"mediaFormat": {"channels": 2}}},), "start.mediaFormat.channels"),
-        (({"event": "start", "start": {"customParameters": {"a": 1}}},), "start.customParameters.a"),
+        ((start(affectstream_label_a=1),), "start.customParameters.affectstream_label_a"),
+        ((start(affectstream_label_a="7" * 65),), "config.labels[a]"),
+        ((start(**{"affectstream_label_\ud800": "a"}),), "start.customParameters"),
         ((start(affectstream_analyze="all"),), "start.customParameters.affectstream_analyze"),
         ((start(), {"event": "media", "media": {"payload": "%%%"}}), "media.payload"),
         ((start(), {"event": "media", "media": {}}), "media.payload"),

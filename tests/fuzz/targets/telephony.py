@@ -66,7 +66,8 @@ def _seeds() -> dict[str, bytes]:
         "affectstream_token": SECRET,
         "affectstream_language": "en",
         "affectstream_consent": "explicit",
-        "agent": "x",
+        "affectstream_label_agent": "x",
+        "crm": "y",
     }
     start = {"callSid": "CA1", "streamSid": "MZ1", "mediaFormat": form}
     both = {"event": "start", "streamSid": "MZ1", "start": {**start, "customParameters": parameters}}
@@ -108,6 +109,7 @@ _NAMES = (
     *("mediaFormat", "media_format", "customParameters", "custom_parameters", "encoding", "sampleRate"),
     *("channels", "PCMA", "PCMU", "audio/x-alaw", "affectstream_analyze", "affectstream_events"),
     *("affectstream_consent", "affectstream_token", "affectstream_language", "callSid", "stream_id"),
+    "affectstream_label_a",
 )
 TARGET = Target(
     opened=stateless(run),

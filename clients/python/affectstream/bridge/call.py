@@ -11,7 +11,9 @@ from affectstream.bridge.faults import malformed
 from affectstream.v1 import affect_pb2 as pb
 
 PREFIX: Final = "affectstream_"
-"""Parameters that begin so are for the bridge; the others become labels."""
+"""Parameters that begin so are for the bridge; the others are somebody else's, and may be secrets."""
+LABEL: Final = f"{PREFIX}label_"
+"""What follows it is the name of a label."""
 
 _ENCODINGS: Final = {
     "audio/x-mulaw": (pb.AUDIO_ENCODING_MULAW, 0xFF),
@@ -21,7 +23,7 @@ _ENCODINGS: Final = {
 }
 _TRACKS: Final = {"inbound": ("inbound",), "outbound": ("outbound",), "both": ("inbound", "outbound")}
 _ROLES: Final = {"inbound": pb.SUBJECT_ROLE_CUSTOMER, "outbound": pb.SUBJECT_ROLE_AGENT}
-_EVENTS: Final = ("affect", "all", "none")
+_EVENTS: Final = ("none", "affect", "all")
 _CALL_IDS: Final = ("callSid", "call_sid", "callId", "call_id", "callControlId", "call_control_id")
 _STREAM_IDS: Final = ("streamSid", "stream_sid", "streamId", "stream_id")
 
@@ -38,7 +40,7 @@ class Call:
     stream_id: str
     """Comes back with every message, as providers want it."""
     events: str
-    """Which go back: affect, all or none."""
+    """Which go back: none, affect or all."""
     token: str
     """Empty: none was given here."""
 
@@ -50,7 +52,11 @@ def read_start(message: dict[str, Any]) -> Call:
     given = _object(
         start.get("customParameters", start.get("custom_parameters", {})), "start.customParameters"
     )
-    parameters = {name: _text(f"start.customParameters.{name}", value) for name, value in given.items()}
+    parameters = {
+        _text("start.customParameters", name): _text(f"start.customParameters.{name}", value)
+        for name, value in given.items()
+        if name.startswith(PREFIX)
+    }
     encoding, silence = _choice(
         "start.mediaFormat.encoding", form, ("encoding",), _ENCODINGS, "audio/x-mulaw"
     )
@@ -70,7 +76,9 @@ def read_start(message: dict[str, Any]) -> Call:
         ],
         language_code=parameters.get(f"{PREFIX}language", ""),
         consent_basis=_consent(parameters),
-        labels={name: value for name, value in parameters.items() if not name.startswith(PREFIX)},
+        labels={
+            name.removeprefix(LABEL): value for name, value in parameters.items() if name.startswith(LABEL)
+        },
     )
     return Call(
         config=config,
@@ -82,7 +90,7 @@ def read_start(message: dict[str, Any]) -> Call:
             parameters,
             (f"{PREFIX}events",),
             {name: name for name in _EVENTS},
-            "affect",
+            "none",  # a provider ends a stream that sends what is not its own, or warns of it
         ),
         token=admission.checked_token(token) if token else "",
     )
