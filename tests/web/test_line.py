@@ -116,6 +116,17 @@ async def test_a_full_server_is_said(chromium: Browser, talk: Path) -> None:
         await second.state("live", "ending", "ended", "failed")
 
 
+async def test_an_address_that_the_operator_did_not_name_is_said(
+    chromium: Browser, address: str, short_talk: Path
+) -> None:
+    # Another name for the same bridge, as behind a proxy of which it was told nothing.
+    async with visit(chromium, f"public.localhost:{address.rpartition(':')[2]}") as visitor:
+        await visitor.play(short_talk)
+        await visitor.notice("This address may not use the bridge")
+        await visitor.state("failed")
+        assert "--allow-origin" in await visitor.page.inner_text('.notice[data-key="line"]')
+
+
 async def test_a_server_that_asks_for_consent(chromium: Browser, short_talk: Path) -> None:
     async with (
         running_server({"consent": {"required": True, "transparency_notice": "You are analysed."}}) as server,

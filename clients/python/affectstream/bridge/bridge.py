@@ -148,12 +148,10 @@ class Bridge:
         return web.json_response(json_format.MessageToDict(found), headers={"Cache-Control": "no-store"})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        admission.check_origin(request, self._settings)
         admission.check_protocol(request)
         return await self._serve(request, JsonSpeech(admission.token_of(request)), (admission.PROTOCOL,))
 
     async def _telephony(self, request: web.Request) -> web.StreamResponse:
-        admission.check_origin(request, self._settings)
         offered = admission.any_protocol(request)
         return await self._serve(request, TelephonySpeech(admission.token_of(request)), offered)
 
@@ -164,6 +162,13 @@ class Bridge:
             raise faults.stopping()
         peer = Peer(request, self._settings, protocols)
         peer.check()
+        try:
+            admission.check_origin(request, self._settings)
+        except errors.PermissionDenied as refused:
+            # Told by message: of an answer in place of a WebSocket a script sees nothing.
+            await peer.open()
+            await peer.end(refused)
+            return peer.response
         relay = Relay(peer, speech, self._settings)
         self._relays.add(relay)
         error: errors.AffectStreamError | None = None
