@@ -1,4 +1,4 @@
-"""Who may open a WebSocket: the page's origin, the protocol's version, the caller's token."""
+"""Who may open a WebSocket: the page's origin, the protocol's version, the caller's token, their trace."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from affectstream import errors
 from affectstream.address import host_of, is_loopback
 from affectstream.bridge import faults
 from affectstream.bridge.settings import BridgeSettings
+from affectstream.trace_context import is_traceparent, is_tracestate
 
 PROTOCOL: Final = "affectstream.v1"
 BEARER: Final = "bearer."
@@ -73,6 +74,15 @@ def checked_token(token: str) -> str:
             field="authorization",
         )
     return token
+
+
+def trace_of(request: web.Request) -> tuple[tuple[str, str], ...]:
+    """The caller's trace, as the server takes it; empty: none, or one that is malformed."""
+    parents, states = (request.headers.getall(name, []) for name in ("traceparent", "tracestate"))
+    if len(parents) != 1 or not is_traceparent(parents[0]):
+        return ()
+    state = ",".join(states)
+    return (("traceparent", parents[0]), *((("tracestate", state),) if is_tracestate(state) else ()))
 
 
 def _offers(request: web.Request) -> list[str]:

@@ -169,12 +169,13 @@ class Bridge:
             await peer.open()
             await peer.end(refused)
             return peer.response
+        trace = admission.trace_of(request)
         relay = Relay(peer, speech, self._settings)
         self._relays.add(relay)
         error: errors.AffectStreamError | None = None
         try:
             await peer.open()
-            await relay.run(lambda: self._upstream.stream(speech.token))
+            await relay.run(lambda: self._upstream.stream(speech.token, trace))
         except PeerGone:
             peer.abort()
             return peer.response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
@@ -15,6 +16,9 @@ from affectstream.tls import Tls
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1.affect_pb2_grpc import AffectServiceStub
 from affectstream.writing import Call
+
+Trace = Sequence[tuple[str, str]]
+"""`traceparent` and `tracestate` of a caller; empty: it has none."""
 
 INFO_S: Final = 5.0
 STATUS_S: Final = 1.0
@@ -41,9 +45,9 @@ class Upstream:
         """End every call."""
         await self._connection.close()
 
-    def stream(self, token: str) -> Stream:
+    def stream(self, token: str, trace: Trace = ()) -> Stream:
         """A call of `StreamAffect`, begun."""
-        return Stream(self, self._connection.channel, token)
+        return Stream(self, self._connection.channel, _metadata(token, trace))
 
     async def info(self, token: str) -> pb.GetServerInfoResponse:
         """What the server is. Raises an error of the tree."""
@@ -79,10 +83,10 @@ class Upstream:
 class Stream:
     """One call of `StreamAffect`."""
 
-    def __init__(self, upstream: Upstream, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, upstream: Upstream, channel: grpc.aio.Channel, metadata: grpc.aio.Metadata) -> None:
         self._upstream = upstream
         self._channel = channel
-        self.call: Final[Call] = AffectServiceStub(channel).StreamAffect(metadata=_metadata(token))
+        self.call: Final[Call] = AffectServiceStub(channel).StreamAffect(metadata=metadata)
 
     async def read(self) -> pb.SessionEvent | None:
         """The next event; None: the call ended well. Raises an error of the tree."""
@@ -106,8 +110,8 @@ class Stream:
         return await self._upstream.error(self._channel, code, text, metadata)
 
 
-def _metadata(token: str) -> grpc.aio.Metadata:
-    return grpc.aio.Metadata(*((("authorization", f"Bearer {token}"),) if token else ()))
+def _metadata(token: str, trace: Trace = ()) -> grpc.aio.Metadata:
+    return grpc.aio.Metadata(*((("authorization", f"Bearer {token}"),) if token else ()), *trace)
 
 
 async def _nothing() -> grpc.aio.Metadata:
