@@ -26,6 +26,8 @@ FLAGS: Final = (
     "--disable-sync",
     "--mute-audio",
 )
+DARK_PHONE: Final = {"viewport": {"width": 375, "height": 667}, "color_scheme": "dark", "is_mobile": True}
+"""What a visitor has in the hand, as a browser's context."""
 PATIENCE_MS: Final = 60_000
 """What a busy machine may take."""
 

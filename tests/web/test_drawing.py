@@ -10,7 +10,8 @@ from playwright.async_api import Browser, WebSocketRoute, expect
 
 from affectstream.enums import AffectStatus
 from affectstream.palette import COLOURS
-from tests.support.browser import Visit, message, visit
+from tests.support.browser import DARK_PHONE, Visit, message, visit
+from tests.web.axe import findings
 
 PLACES = ((0.2, 0.9, "angry"), (0.8, 0.8, "happy"), (0.3, 0.2, "sad"))
 LABELS = ("neutral", "happy", "sad", "angry")
@@ -81,6 +82,7 @@ async def test_valence_is_drawn_as_a_trail_on_a_plane(
             x = (box["x"] + box["width"] / 2 - frame["x"]) / frame["width"]
             y = 1 - (box["y"] + box["height"] / 2 - frame["y"]) / frame["height"]
             assert (round(x, 2), round(y, 2)) == (valence, arousal)
+        assert await findings(visitor) == []
 
 
 async def test_guidance_and_every_status_in_words(chromium: Browser, address: str, short_talk: Path) -> None:
@@ -92,7 +94,7 @@ async def test_guidance_and_every_status_in_words(chromium: Browser, address: st
     ]
     newer = affect(len(events), status="AFFECT_STATUS_OF_A_LATER_SERVER", **bare)
     strange = {"ofALaterServer": {"anything": 1}}
-    async with visit(chromium, address) as visitor:
+    async with visit(chromium, address, **DARK_PHONE) as visitor:
         await fed(visitor, short_talk, *events, newer, strange)
         await visitor.state("ended")
         found = await visitor.entries()
@@ -105,6 +107,7 @@ async def test_guidance_and_every_status_in_words(chromium: Browser, address: st
         await visitor.page.locator("#log button.entry").last.click()
         await expect(visitor.page.locator("#guidance-text")).to_have_text(guidance["text"])
         assert await visitor.page.locator("#guidance-tags li").all_inner_texts() == ["calm", "brief"]
+        assert await findings(visitor) == []
         await visitor.page.click("#follow")
         await expect(visitor.page.locator("#guidance")).to_be_hidden()
         await expect(visitor.page.locator("#verdict-detail")).to_have_text("Because of this test.")

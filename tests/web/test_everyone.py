@@ -7,26 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import Visit, visit
+from tests.support.browser import visit
+from tests.web.axe import findings
 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 375, "height": 667}
-SERIOUS = {"serious", "critical"}
-
-
-async def findings(visitor: Visit) -> list[str]:
-    """What axe finds serious: the rule, and where."""
-    found = await Axe().run(visitor.page)
-    violations: list[dict[str, Any]] = found.response["violations"]
-    assert len(found.response["passes"]) > 10
-    return [
-        f"{each['id']}: {[node['target'] for node in each['nodes']]}"
-        for each in violations
-        if each["impact"] in SERIOUS
-    ]
 
 
 async def looked_at(started: Browser, address: str, talk: Path, **context: Any) -> None:

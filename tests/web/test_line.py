@@ -11,9 +11,10 @@ from playwright.async_api import Browser, WebSocketRoute, expect
 
 from affectstream_server.auth import tokens
 from tests.support.bridge import running_bridge
-from tests.support.browser import Entry, Visit, visit
+from tests.support.browser import DARK_PHONE, Entry, Visit, visit
 from tests.support.fault_proxy import FaultProxy
 from tests.support.wire import running_server
+from tests.web.axe import findings
 from tests.web.printed import bounds, printed
 
 
@@ -82,10 +83,11 @@ async def test_a_server_that_asks_for_a_token(chromium: Browser, tmp_path: Path,
     async with (
         running_server(access) as server,
         running_bridge(server.address) as bridge,
-        visit(chromium, bridge.address) as visitor,
+        visit(chromium, bridge.address, **DARK_PHONE) as visitor,
     ):
         await visitor.notice("This server asks for a token")
         await expect(visitor.page.locator("#token")).to_be_focused()
+        assert await findings(visitor) == []
         await wrong_token(visitor, "not-the-one", "The server does not accept the token")
         await wrong_token(visitor, "with/slash=", "A browser cannot send this token")
         await wrong_token(visitor, "schlüssel", "A browser cannot send this token")
