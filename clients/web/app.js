@@ -36,30 +36,40 @@ let begun = 0;
 /** @type {object} GetServerInfo */
 let info = {};
 
+/** Show what the server is and asks for. False: it did not say. */
 async function askServer() {
   const before = begun;
   try {
     info = await serverInfo(controls.token);
     controls.show(info);
     if (before === begun) notices.clear("line");
+    return true;
   } catch (ending) {
     if (ending.code === 4401) controls.askToken();
-    if (before !== begun) return; // what the talk that began meanwhile says of the line stands
+    if (before !== begun) return false; // what the talk that began meanwhile says of the line stands
     const first = ending.code === 4401 && !controls.token;
     const said = first ? { title: "This server asks for a token", help: "Enter yours below to begin.", tone: "note" } : endingAdvice(ending);
     notices.show("line", first ? said : { ...said, action: "Try again", act: askServer });
+    return false;
   }
 }
 
 /** @param {string} name @param {(told: object) => any} source */
 async function begin(name, source, consentBasis = "") {
   if (running) return;
+  running = true;
+  stand("connecting");
+  // Nothing is heard before the server's notice, and its question for consent, are on the page.
+  if (!(await askServer())) {
+    leave("failed");
+    return;
+  }
   if (!consentBasis && !controls.agreed) {
+    leave();
     notices.show("consent", { title: "Consent is needed first", help: "This server hears only those who agree. Tick the box, then start again." });
     controls.askConsent();
     return;
   }
-  running = true;
   begun += 1;
   notices.clearAll();
   clear();
@@ -82,10 +92,17 @@ async function begin(name, source, consentBasis = "") {
 }
 
 /** Nothing has begun. */
-function leave() {
+function leave(state = "idle") {
   controls.running(false);
   running = false;
   conversation = null;
+  stand(state);
+}
+
+/** How the line stands. @param {string} name of a Session's state, or "idle" */
+function stand(name) {
+  showConnection(name);
+  document.body.dataset.state = name;
 }
 
 function config(consentBasis) {
@@ -139,8 +156,7 @@ const views = {
   },
   say: (text) => log.say(text),
   state: ({ name, ending }) => {
-    showConnection(name);
-    document.body.dataset.state = name;
+    stand(name);
     picture.changed(conversation.talk);
     if (name === "failed" && ending?.code === 4401) controls.askToken();
   },

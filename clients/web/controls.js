@@ -60,11 +60,12 @@ export class Controls {
     const models = info.models ?? [];
     byId("consent-field").hidden = !info.consentRequired;
     byId("model-field").hidden = models.length < 2;
-    byId("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
+    const chosen = this.model;
+    byId("model").replaceChildren(...models.map(({ name }) => new Option(name, name, false, name === chosen)));
     byId("transparency").textContent = info.transparencyNotice ?? "";
     byId("transparency").hidden = !info.transparencyNotice;
     byId("version").textContent = info.version ? `Server ${info.version}.` : "";
-    this.showModel(models[0]);
+    this.showModel(models.find(({ name }) => name === chosen) ?? models[0]);
   }
 
   /** @param {{name: string, version?: string} | undefined} model */

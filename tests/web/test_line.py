@@ -129,21 +129,6 @@ async def test_an_address_that_the_operator_did_not_name_is_said(
         assert "--allow-origin" in await visitor.page.inner_text('.notice[data-key="line"]')
 
 
-async def test_a_server_that_asks_for_consent(chromium: Browser, short_talk: Path) -> None:
-    async with (
-        running_server({"consent": {"required": True, "transparency_notice": "You are analysed."}}) as server,
-        running_bridge(server.address) as bridge,
-        visit(chromium, bridge.address) as visitor,
-    ):
-        await expect(visitor.page.locator("#transparency")).to_have_text("You are analysed.")
-        await visitor.play(short_talk)
-        await visitor.notice("Consent is needed first")
-        await visitor.page.check("#consent")
-        await visitor.play(short_talk)
-        await visitor.state("ended")
-        assert len(await visitor.entries()) == 2
-
-
 def same(found: list[Entry], expected: list[dict[str, Any]], *, within_s: float) -> bool:
     """Every utterance once, numbered, with its bounds."""
     assert [entry.number for entry in found] == list(range(1, len(expected) + 1))

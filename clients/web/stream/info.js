@@ -1,11 +1,15 @@
 import { Ending } from "./line.js";
 
+// What a WebSocket's subprotocol can hold.
+const SENDABLE = /^[-!#$%&'*+.^_`|~0-9A-Za-z]*$/;
+
 /**
  * What the server is: GetServerInfo, which says before a WebSocket is tried whether one would be let in.
  *
  * @param {string} token @returns {Promise<object>} rejects with an `Ending`
  */
 export async function serverInfo(token) {
+  if (!SENDABLE.test(token)) throw new Ending({ code: 4401, reason: "TOKEN_CHARACTERS" });
   let answer;
   try {
     answer = await fetch("v1/info", {
@@ -13,9 +17,7 @@ export async function serverInfo(token) {
       cache: "no-store",
       signal: AbortSignal.timeout(8_000),
     });
-  } catch (error) {
-    // Headers cannot hold every character either.
-    if (error instanceof TypeError && !/^[\x21-\x7e]*$/.test(token)) throw new Ending({ code: 4401, reason: "TOKEN_CHARACTERS" });
+  } catch {
     throw new Ending();
   }
   const said = await answer.json().catch(() => ({}));
