@@ -11,7 +11,7 @@ from playwright.async_api import Browser, WebSocketRoute, expect
 
 from affectstream_server.auth import tokens
 from tests.support.bridge import running_bridge
-from tests.support.browser import DARK_PHONE, Entry, Visit, visit
+from tests.support.browser import DARK_PHONE, Entry, Visit, message, visit
 from tests.support.fault_proxy import FaultProxy
 from tests.support.wire import running_server
 from tests.web.axe import findings
@@ -127,6 +127,43 @@ async def test_an_address_that_the_operator_did_not_name_is_said(
         await visitor.notice("This address may not use the bridge")
         await visitor.state("failed")
         assert "--allow-origin" in await visitor.page.inner_text('.notice[data-key="line"]')
+
+
+async def test_what_fails_after_each_start_is_not_tried_for_ever(
+    chromium: Browser, address: str, short_talk: Path
+) -> None:
+    starts = 0
+
+    async def fail(socket: WebSocketRoute) -> None:
+        nonlocal starts
+        starts += 1
+        started = {"resumed": starts > 1, "resumeToken": "AAAA", "sessionEpoch": starts}
+        socket.send(message({"sessionId": "s", "sequence": str(starts), "sessionStarted": started}))
+        await socket.close(code=4503, reason="SERVER_UNREACHABLE")
+
+    def answer(socket: WebSocketRoute) -> None:
+        said: list[str | bytes] = []
+
+        def tell(each: str | bytes) -> None:
+            said.append(each)
+            if len(said) == 1:
+                asyncio.ensure_future(fail(socket))  # noqa: RUF006 - the page waits for it
+
+        socket.on_message(tell)
+
+    async with visit(chromium, address) as visitor:
+        await visitor.page.clock.install()
+        await visitor.page.route_web_socket("**/v1/stream", answer)
+        await visitor.play(short_talk)
+        await visitor.notice("The server is away")
+        failed = visitor.page.locator("body[data-state=failed]")
+        minutes = 0.0
+        while not await failed.count() and minutes < 4:
+            await visitor.page.clock.run_for(5_000)
+            await asyncio.sleep(0.05)  # its WebSockets have no clock
+            minutes += 5 / 60
+        assert 1 < minutes < 2.5
+        assert starts > 5
 
 
 def same(found: list[Entry], expected: list[dict[str, Any]], *, within_s: float) -> bool:

@@ -107,6 +107,8 @@ export class Session {
     this._since = performance.now();
     if (event.sessionStarted) this._begin(event);
     if (!this._place.take(event)) return;
+    // Not by its start: what fails right after it, each time, would be tried for ever.
+    if (event.sequence && !event.sessionStarted) this._backoff.wentWell();
     this._told.onEvent(event, this._place.origin / this.rate);
     this._pump();
   }
@@ -119,7 +121,6 @@ export class Session {
     this._numbered = resumed;
     this._sent = Math.min(position, this.ring.end);
     this._started = true;
-    this._backoff.wentWell();
     this._say({ name: this._ending ? "ending" : "live" });
   }
 
