@@ -130,7 +130,7 @@ class Explaining:
                 async with asyncio.timeout(until - time.perf_counter()):
                     spans = await self._spans(utterance, score, holes, until)
             except Exception as error:  # noqa: BLE001 - the final must come
-                missing.append(f"no saliency: {_reason(error, utterance)}")
+                missing.append(f"no saliency: {_reason(error)}")
                 wrong = type(error).__name__
             occlusion = Occlusion(began, time.perf_counter(), len(holes), wrong)
         heard = None
@@ -142,7 +142,7 @@ class Explaining:
                     if spans:
                         heard = await self._explainer.compare(self._ticket(), heard, spans)
             except Exception as error:  # noqa: BLE001 - the final must come
-                missing.append(f"no {'comparison of ' if heard else ''}cues: {_reason(error, utterance)}")
+                missing.append(f"no {'comparison of ' if heard else ''}cues: {_reason(error)}")
         if heard is None:
             return Explanation(spans=tuple(spans), missing="; ".join(missing), occlusion=occlusion)
         return Explanation(
@@ -163,12 +163,12 @@ class Explaining:
         return Ticket(self._share.tenant, self._share.stream, self._share.weight)
 
 
-def _reason(error: Exception, utterance: Utterance) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "not ready in time"
     if isinstance(error, ScorerOverloaded):
         return "too many utterances are waiting"
     if isinstance(error, ScoringError):
         return str(error)
-    _log.error("explaining failed: utterance %s", utterance.utterance_id, exc_info=error)
+    _log.error("an explanation failed", exc_info=error)
     return "it could not be measured"

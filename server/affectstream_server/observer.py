@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -23,12 +24,21 @@ class Whose:
     """Whose work is done, for the log."""
 
     session_id: str = ""
+    """As it may be told: see `pseudonym`."""
     trace_id: str = ""
 
 
 NOBODYS: Final = Whose()
 WHOSE: Final[ContextVar[Whose]] = ContextVar("whose", default=NOBODYS)
 """Set in the task that works for a session or an utterance."""
+
+
+def pseudonym(session_id: str) -> str:
+    """What spans, logs and inference servers are told in place of an id that a caller chose.
+
+    The same everywhere and always, so that who knows the id finds it: 12 hexadecimal digits of its SHA-256.
+    """
+    return sha256(session_id.encode()).hexdigest()[:12]
 
 
 class ScoreObserver:
@@ -59,8 +69,14 @@ def call_headers() -> Mapping[str, str]:
 class SessionObserver:
     """Is told of one session's utterances. The session's last call is `ended`."""
 
-    def __init__(self, session_id: str = "") -> None:
-        self.whose = Whose(session_id)
+    def __init__(self, session_id: str = "", told_id: str = "") -> None:
+        """``told_id`` is told in place of ``session_id``, with which ids of its utterances begin."""
+        self.whose = Whose(told_id)
+        self._session_id = session_id
+
+    def told(self, utterance_id: str) -> str:
+        """The id of one of its utterances, as spans, logs and inference servers may be told it."""
+        return self.whose.session_id + utterance_id.removeprefix(self._session_id)
 
     def moved(self, epoch: int) -> None:
         """Another stream brings the audio. Called in that call's task."""
@@ -107,9 +123,15 @@ class SessionObserver:
 class Observer:
     """Is told of a whole process."""
 
-    def session(self, session_id: str, config: pb.SessionConfig, tenant: str) -> SessionObserver:  # noqa: ARG002
-        """A session began. Called in the task of the call that began it."""
-        observer = SessionObserver(session_id)
+    def session(
+        self,
+        session_id: str,
+        told_id: str,
+        config: pb.SessionConfig,  # noqa: ARG002
+        tenant: str,  # noqa: ARG002
+    ) -> SessionObserver:
+        """A session began, which is told of as ``told_id``. Called in the task of the call that began it."""
+        observer = SessionObserver(session_id, told_id)
         WHOSE.set(observer.whose)
         return observer
 

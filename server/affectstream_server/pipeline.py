@@ -260,7 +260,7 @@ class Pipeline:
                 try:
                     session.listening.decided(channel, probability, now)
                 except Exception:  # noqa: BLE001 - one session's fault must not stop the others
-                    _log.exception("session %s failed", session.session_id)
+                    _log.exception("session %s failed", session.told_id)
                     session.interrupt(InternalFault())
         self._observer.looked(sum(counts), time.perf_counter() - began)
 
@@ -305,5 +305,5 @@ class Pipeline:
                 try:
                     session.check_clock(now)
                 except Exception:  # noqa: BLE001 - one session's fault must not stop the clock of the others
-                    _log.exception("session %s failed", session.session_id)
+                    _log.exception("session %s failed", session.told_id)
                     session.interrupt(InternalFault())

@@ -24,7 +24,7 @@ from affectstream_server.endings import Farewell, close_reason, going_away, reas
 from affectstream_server.errors import ServiceError, Superseded
 from affectstream_server.hearing import Hearing
 from affectstream_server.listening import Detection, Listening
-from affectstream_server.observer import NOBODY, UNOBSERVED, Observer
+from affectstream_server.observer import NOBODY, UNOBSERVED, Observer, pseudonym
 from affectstream_server.resume import ResumeKey
 from affectstream_server.scoring.router import Route
 from affectstream_server.settings import Settings
@@ -113,6 +113,11 @@ class Session:
         """Why the session ends early, where it does."""
 
     @property
+    def told_id(self) -> str:
+        """Its id as the log may be told it."""
+        return self._observed.whose.session_id or "unborn"
+
+    @property
     def hearing(self) -> Hearing:
         """Its audio."""
         return self.listening.hearing
@@ -152,7 +157,10 @@ class Session:
         ahead.provisional_interval = samples_of_ms(checked.provisional_interval_ms)
         self.listening = Listening(self, checked, self._settings, self._detection, ahead)
         self.events.on_relief = self.listening.make_room
-        observed = self._observer.session(self.session_id, config, self.identity.tenant)
+        told_id = self.session_id
+        if checked.session_id and not self._settings.telemetry.pii:
+            told_id = pseudonym(checked.session_id)
+        observed = self._observer.session(self.session_id, told_id, config, self.identity.tenant)
         self._observed = self.voice.observer = self.voice.scoring.observer = self.events.observer = observed
         if self._bus is not None:
             self.events.publication = Publication(self._bus, self.identity.tenant, self.session_id)

@@ -42,7 +42,11 @@ class TelemetrySettings(Section):
     export_timeout_s: float = Field(
         5.0, ge=0.1, le=60, description="an export of spans or metrics takes no longer"
     )
-    pii: bool = Field(False, description="spans may name tenants, languages, peers and callers' labels")
+    pii: bool = Field(
+        False,
+        description="spans may name tenants, languages, peers and callers' labels; they, the log and "
+        "Triton's requests, session ids that callers chose, of which there is a hash else",
+    )
     answers: bool = Field(False, description="count the models' answers by label; never of one utterance")
     tenants: int = Field(
         0, ge=0, le=1_000, description="tenants that metrics name; those above are 'other'; 0: none"

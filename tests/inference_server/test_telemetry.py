@@ -93,10 +93,10 @@ async def test_every_call_of_triton_is_joined_by_its_request_id(traced: Traced, 
     """This Triton loses the trace context of some calls that come close together, and never a request id."""
     # It is looked at so seldom that an utterance meets the fault first.
     async with traced.serving(triton={"canary_s": 60}) as server:
-        talks = await asyncio.gather(*(talk(server, session_id=f"s{n}") for n in range(3)))
+        talks = await asyncio.gather(*(talk(server, session_id=f"mary-{n}") for n in range(3)))
         await asyncio.gather(*(talk(server, cancel=True) for _ in range(3)))
         traced.models.behave("told", "raise")
-        failed = await talk(server, session_id="failed")
+        failed = await talk(server)
         await seen(lambda: server.pipeline.streams == 0)
     events = [event for events in talks for event in events]
     assert len(events) >= 9
@@ -114,6 +114,7 @@ async def test_every_call_of_triton_is_joined_by_its_request_id(traced: Traced, 
         joined = theirs[span.attributes["triton.request_id"]]
         assert span.trace_id == TRACE
         assert span.holds(joined, late_ms=_LATE_MS)
+    assert not [span for span in traced.spans.spans if "mary" in str(span.attributes)], "theirs neither"
     with_parent = sum(theirs[key].trace_id == TRACE for key in asked)
     assert with_parent > len(asked) / 2, "where it arrives, theirs are below ours"
     figure(f"Triton's spans: {len(asked)} of {len(asked)} by request id, {with_parent} in the caller's trace")

@@ -34,7 +34,7 @@ SECOND: Final = 16_000
 AUDIO: Final = MarkedAudio.make(20_261_121)
 SPOKEN: Final = {name: f"mark-{name}-7f3a9c51d2" for name in ("person", "label", "transcript", "spoken-id")}
 """What callers say of people; 'spoken-id' is no session id, since it has a blank."""
-OWN_WORDS: Final = {name: f"mark-{name}-4be8d01f66" for name in ("turn", "model", "key")}
+OWN_WORDS: Final = {name: f"mark-{name}-4be8d01f66" for name in ("turn", "model", "key", "session")}
 """A caller's own names, which an error may tell back to that caller."""
 STOLEN_RESUME_TOKEN: Final = b"\0\0\0\1" + bytes(range(160, 176))
 FORGED_TOKEN: Final = tokens.PREFIX + "mark-forged-" + 31 * "x"
@@ -71,7 +71,7 @@ def good_conversations() -> Iterator[tuple[Request, ...]]:
         yield introduced(encoding, outputs=outputs), *chunks(data, size), END
     yield introduced(pb.AUDIO_ENCODING_OPUS_PACKETS), *map(audio, OPUS), END
     withdrawn = Request(control=pb.Control(control_id="c", consent_withdrawn=pb.ConsentWithdrawn()))
-    yield introduced(), *chunks(TALK.tobytes()), withdrawn, END
+    yield introduced(session_id=OWN_WORDS["session"]), *chunks(TALK.tobytes()), withdrawn, END
     turns = [pb.Control(turn_ended=pb.TurnEnded(turn_id=OWN_WORDS["turn"]))]
     yield introduced(), *chunks(TALK[:SECOND].tobytes()), *(Request(control=turn) for turn in turns), END
 

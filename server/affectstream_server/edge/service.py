@@ -62,7 +62,7 @@ class AffectService:
         except grpc.aio.BaseError as error:
             _gone(error)
         except Exception:  # noqa: BLE001 - its text must not reach the client
-            _log.exception("session %s failed", stream.session.session_id if stream.session else "unborn")
+            _log.exception("session %s failed", stream.session.told_id if stream.session else "unborn")
             stream.fail(InternalFault())
         finally:
             self._pipeline.close_stream(stream)

@@ -237,20 +237,23 @@ async def score_utterance(
 ) -> Verdict:
     """Ask the model about one utterance; whatever goes wrong is the verdict's failure."""
     with observer.score(utterance, ahead=not ticket.urgent) as asked:
-        verdict = await _verdict(scorer, utterance, timeout_s, ticket)
+        told_id = observer.told(utterance.utterance_id)
+        verdict = await _verdict(scorer, utterance, told_id, timeout_s, ticket)
         asked.answered(verdict)
     return verdict
 
 
-async def _verdict(scorer: Scorer, utterance: Utterance, timeout_s: float, ticket: Ticket) -> Verdict:
+async def _verdict(
+    scorer: Scorer, utterance: Utterance, told_id: str, timeout_s: float, ticket: Ticket
+) -> Verdict:
     failure: ScoringError
     try:
-        score = await scorer.score(utterance.utterance_id, utterance.audio, timeout_s, ticket)
+        score = await scorer.score(told_id, utterance.audio, timeout_s, ticket)
         return Verdict(utterance, score, None, time.perf_counter())
     except ScoringError as error:
         failure = error
     except Exception:  # noqa: BLE001 - one utterance's failure must not end its stream
-        _log.exception("scoring failed: utterance %s", utterance.utterance_id)
+        _log.exception("scoring failed: utterance %s", told_id)
         failure = ModelFault("the model could not be asked")
     return Verdict(utterance, None, failure, time.perf_counter())
 

@@ -20,13 +20,17 @@ class ObservedProcess(Observer):
         self._tracing = tracing
         self._meters = meters
 
-    def session(self, session_id: str, config: pb.SessionConfig, tenant: str) -> SessionObserver:
+    def session(
+        self, session_id: str, told_id: str, config: pb.SessionConfig, tenant: str
+    ) -> SessionObserver:
+        personal = self._personal(tenant, config)
         return ObservedSession(
-            self._tracing, self._meters, session_id, tenant, self._personal(tenant, config)
+            self._tracing, self._meters, session_id, told_id, tenant=tenant, attributes=personal
         )
 
     def analysis(self, tenant: str) -> SessionObserver:
-        return ObservedAnalysis(self._tracing, self._meters, "", tenant, self._personal(tenant, None))
+        personal = self._personal(tenant, None)
+        return ObservedAnalysis(self._tracing, self._meters, "", "", tenant=tenant, attributes=personal)
 
     def looked(self, blocks: int, seconds: float) -> None:
         self._meters.blocks.inc(blocks)

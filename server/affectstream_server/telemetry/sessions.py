@@ -33,17 +33,19 @@ class ObservedSession(SessionObserver):
         tracing: Tracing,
         meters: Meters,
         session_id: str,
+        told_id: str,
+        *,
         tenant: str,
         attributes: Mapping[str, str],
     ) -> None:
-        super().__init__(session_id)
+        super().__init__(session_id, told_id)
         self._tracing = tracing
         self._meters = meters
         self._call: Call | None = None
         self._tenant = tenant
         self._attributes: Told = dict(attributes)
-        if session_id:
-            self._attributes[Attribute.SESSION] = session_id
+        if told_id:
+            self._attributes[Attribute.SESSION] = told_id
         self._open: dict[str, Tracked] = {}
         self._sealed: tuple[Tracked, float, float] | None = None
         self._reason = ""
@@ -142,7 +144,7 @@ class ObservedSession(SessionObserver):
         call = self._call
         attributes: Told = {
             **self._attributes,
-            Attribute.UTTERANCE: utterance_id,
+            Attribute.UTTERANCE: self.told(utterance_id),
             Attribute.CHANNEL: channel,
         }
         parent, links = (self._parent(call), call.links) if call is not None else (None, [])

@@ -45,6 +45,7 @@ class Tracked:
         self._began_ns = time.time_ns()
         self._ended: float | None = None
         self.utterance_id = utterance_id
+        self._told_id = attributes[Attribute.UTTERANCE]
         self.declared_at: float | None = None
         self.decided_at = 0.0
         self.speculated = False
@@ -81,7 +82,7 @@ class Tracked:
             Span.TRITON, self._context, SpanKind.CLIENT, attributes, start_time=began_ns
         )
         context = span.get_span_context()
-        request_id = f"{self.utterance_id}-{format_span_id(context.span_id)}" if context.is_valid else ""
+        request_id = f"{self._told_id}-{format_span_id(context.span_id)}" if context.is_valid else ""
         span.set_attribute(Attribute.REQUEST, request_id)
         try:
             yield request_id, headers_of(span)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
+from affectstream_server.observer import SessionObserver
 from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.scorer import (
     ModelFault,
@@ -138,6 +139,18 @@ async def test_nothing_is_settled_from_where_the_first_utterance_begins_that_wai
     seen.append(scoring.unsettled_from)
     starts = [utterance(number).bounds.audio_start for number in (2, 1)]
     assert seen == [None, *starts, None]
+
+
+async def test_the_scorer_is_asked_under_the_id_that_may_be_told() -> None:
+    """It goes on to logs, and to inference servers and theirs."""
+    verdicts: list[Verdict] = []
+    scorer = ScriptedScorer({"told0": (0.0, score([1, 0, 0, 0]))})
+    scoring = queue(scorer, verdicts.append)
+    scoring.observer = SessionObserver("u", "told")
+    scoring.submit(utterance(0))
+    await scoring.drained()
+    assert scorer.asked == ["told0"]
+    assert verdicts[0].utterance.utterance_id == "u0", "its caller's event has the id as it was"
 
 
 async def test_a_refused_utterance_is_not_asked_about() -> None:

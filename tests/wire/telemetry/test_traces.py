@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -34,10 +35,11 @@ def nests(seen: Receiver, parent: SeenSpan) -> bool:
 
 async def test_every_utterance_has_one_whole_span_below_the_callers(spans: Receiver) -> None:
     async with tracing(spans) as server:
-        events = finals(await talk(server, *conversation(session_id="call-1")))
+        events = finals(await talk(server, *conversation()))
     assert len(events) >= 3
     [stream] = spans.named("affectstream.stream")
-    assert stream.attributes["affectstream.session.id"] == "call-1"
+    session_id = stream.attributes["affectstream.session.id"]
+    assert {event.utterance_id.partition(".")[0] for event in events} == {session_id}
     assert (stream.trace_id, stream.parent_id, stream.status) == (TRACE, CALLER, 0)
     utterances = {
         span.attributes["affectstream.utterance.id"]: span for span in spans.named("affectstream.utterance")
@@ -190,7 +192,7 @@ async def test_an_analysis_is_one_span_with_its_utterance_inside(spans: Receiver
 
 @pytest.mark.parametrize("pii", [False, True])
 async def test_what_may_be_personal_is_told_only_when_asked_for(spans: Receiver, pii: bool) -> None:
-    asked = conversation(labels={"who": "Mary"}, language_code="de-AT")
+    asked = conversation(labels={"who": "Mary"}, language_code="de-AT", session_id="call-of-Mary")
     async with tracing(spans, pii=pii) as server:
         await talk(server, *asked)
     keys = {key for span in spans.spans for key in span.attributes}
@@ -198,6 +200,10 @@ async def test_what_may_be_personal_is_told_only_when_asked_for(spans: Receiver,
     assert bool(personal) is pii
     assert any(b"Mary" in body for body in spans.bodies) is pii
     assert any(b"de-AT" in body for body in spans.bodies) is pii
+    told = "call-of-Mary" if pii else hashlib.sha256(b"call-of-Mary").hexdigest()[:12]
+    for span in spans.named("affectstream.utterance"):
+        assert span.attributes["affectstream.session.id"] == told
+        assert str(span.attributes["affectstream.utterance.id"]).startswith(f"{told}.0."), "joined as ever"
 
 
 async def test_a_resumed_session_goes_on_in_the_new_callers_trace(spans: Receiver) -> None:
