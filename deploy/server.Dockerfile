@@ -1,5 +1,5 @@
 # The service, the job that fills Triton's model repository, the bridge, and callers for a demonstration.
-FROM python:3.12-slim AS build
+FROM python:3.12.15-slim-trixie AS build
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY constraints/locked/image.txt constraints/locked/image.txt
@@ -11,7 +11,7 @@ COPY clients/web clients/web
 COPY server server
 RUN python -m pip --python /opt/affectstream install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
-FROM python:3.12-slim
+FROM python:3.12.15-slim-trixie
 ENV PATH=/opt/affectstream/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY --from=build /opt/affectstream /opt/affectstream

@@ -17,6 +17,7 @@ from affectstream_server.edge.server import LIVENESS
 from affectstream_server.settings import Settings, load
 from affectstream_server.telemetry import names
 from tests.support.chart import Chart, chart, containers, environment, examples, helm
+from tests.unit.deploy.test_images import EXACT
 from tools.helm import CHART, FOLDER, VERSIONS
 
 ROOT = CHART.parents[2]
@@ -94,7 +95,7 @@ def test_every_container_is_confined(made: Chart) -> None:
             }
             assert container["resources"]["limits"]["memory"]
             assert container["resources"]["requests"]["cpu"]
-            assert re.search(r":v?\d+\.\d+[\w.-]*$", container["image"])
+            assert EXACT.search(container["image"])
 
 
 def test_secrets_are_named_and_never_made(made: Chart) -> None:

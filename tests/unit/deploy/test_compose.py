@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from affectstream_server.settings import load
+from tests.unit.deploy.test_images import EXACT
 from tools.compose import LAYERS, MAIN, merged, read, services
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,7 +163,7 @@ def test_our_images_are_built_and_those_of_others_have_an_exact_tag() -> None:
         if image.startswith("affectstream/"):
             assert (ROOT / service["build"]["dockerfile"]).exists(), "else it would be looked for elsewhere"
             continue
-        assert re.search(r":v?\d+\.\d+[\w.-]*$", image), image
+        assert EXACT.search(image), image
 
 
 def test_what_is_mounted_from_the_checkout_is_there() -> None:
