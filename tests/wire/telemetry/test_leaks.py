@@ -66,6 +66,7 @@ async def test_a_thousand_cancelled_streams_leave_no_span_open(
     cancelled = [span for span in ended if span.attributes.get("rpc.response.status_code") == "CANCELLED"]
     assert {span.status for span in cancelled} == {0}
     calls = seen.value("affectstream_rpcs_total", method="StreamAffect")
+    assert calls >= 0.9 * STREAMS, "few were gone before the server saw them"
     assert len(cancelled) == seen.value("affectstream_rpcs_total", status="CANCELLED") == calls
     assert counts(server)["dropped"] == counts(server)["failed"] == 0
     figure(f"{calls:.0f} streams cancelled, {len(spans.spans)} spans, 0 open")
