@@ -153,6 +153,9 @@ def _combine(turn: _Turn) -> pb.TurnAffect:
         event.audio_start.CopyFrom(finals[0].audio_start)
         event.audio_end.CopyFrom(finals[-1].audio_end)
         event.model.CopyFrom(finals[-1].model)
+        completing = turn.finals[-1]
+        event.timing.CopyFrom(completing.timing)
+        event.traceparent = completing.traceparent
     else:
         event.audio_start.CopyFrom(duration(turn.start))
         event.audio_end.CopyFrom(duration(turn.end or turn.start))

@@ -289,6 +289,8 @@ def _turn_affect(m: pb.TurnAffect, envelope: _Envelope) -> events.TurnAffect:
         utterance_ids=tuple(m.utterance_ids),
         guidance=_guidance(m),
         model=_model(m),
+        timing=_timing(m.timing) if m.HasField("timing") else None,
+        traceparent=m.traceparent,
     )
 
 

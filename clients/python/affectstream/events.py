@@ -181,6 +181,10 @@ class TurnAffect(Event):
     utterance_ids: tuple[str, ...]
     guidance: Guidance | None
     model: ModelInfo | None
+    timing: Timing | None = None
+    """Of the utterance whose final came last: if this event was late, it waited for that."""
+    traceparent: str = ""
+    """W3C trace context of that utterance's span, where tracing is on."""
 
     @property
     def top_probability(self) -> float | None:

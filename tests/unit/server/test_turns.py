@@ -59,6 +59,16 @@ def test_utterances_weigh_by_speech_and_certainty() -> None:
     assert turn.audio_end.seconds == 8
 
 
+def test_a_turn_says_where_the_time_of_its_last_final_went() -> None:
+    first, second = final("a", 0), final("b", 5)
+    first.timing.compute_ms, first.traceparent = 40.0, "00-a"
+    second.timing.compute_ms, second.traceparent = 4.0, "00-b"
+    turn = one_turn(second, first)  # one of another channel, say, was scored sooner
+    assert list(turn.utterance_ids) == ["a", "b"]
+    assert (turn.timing, turn.traceparent) == (first.timing, "00-a")
+    assert not one_turn().HasField("timing")
+
+
 def test_what_is_not_acted_on_counts_only_where_there_is_nothing_else() -> None:
     ok = final("a", 0, (1.0, 0.0))
     unsure = final("b", 2, (0.0, 1.0), status=pb.AFFECT_STATUS_ABSTAINED)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from affectstream import AffectClient, errors
+from affectstream import AffectClient, AffectEvent, TurnAffect, errors
 from affectstream.v1 import affect_pb2 as pb
 from tests.support.otlp import Receiver, receiver
 from tests.support.speech import sample_talk
@@ -43,7 +43,8 @@ async def test_utterances_stand_below_their_turns_span(spans: Receiver) -> None:
         *part(10.4, 22),
     )
     async with tracing(spans) as server:
-        events = finals(await talk(server, config(), *requests, END))
+        said = await talk(server, config(), *requests, END)
+    events = finals(said)
     of_turn = {"a": FIRST, "b": SECOND, "": TRACE}
     assert {event.turn_id for event in events} == set(of_turn)
     for event in events:
@@ -60,6 +61,10 @@ async def test_utterances_stand_below_their_turns_span(spans: Receiver) -> None:
             assert (span.trace_id, span.parent_id) == (of_turn[event.turn_id], CALLER)
             assert span.links == (stream.span_id,)
             assert event.traceparent == span.traceparent
+    for turn in of_kind(said, "turn_affect"):
+        last = [event for event in events if event.turn_id == turn.turn_id][-1]
+        assert (turn.timing, turn.traceparent) == (last.timing, last.traceparent), "what the turn waited for"
+        assert last.timing.HasField("decide_ms")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,10 @@ async def test_the_client_gives_it(spans: Receiver) -> None:
             await stream.send(TALK[: 4 * 16_000].tobytes())
         await stream.end()
         events = [event async for event in stream]
-    assert "t" in [getattr(event, "turn_id", "") for event in events]
+    [turn] = [event for event in events if isinstance(event, TurnAffect)]
+    last = [event for event in events if isinstance(event, AffectEvent) and event.turn_id == "t"][-1]
+    assert last.timing is not None
+    assert (turn.timing, turn.traceparent) == (last.timing, last.traceparent)
     utterances = spans.named("affectstream.utterance")
     assert utterances
     assert {(span.trace_id, span.parent_id) for span in utterances} == {(FIRST, CALLER)}

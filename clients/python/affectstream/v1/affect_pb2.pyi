@@ -2433,12 +2433,16 @@ class TurnAffect(_message.Message):
     UTTERANCE_IDS_FIELD_NUMBER: _builtins.int
     GUIDANCE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     turn_id: _builtins.str
     """As given with turn_started."""
     status: Global___AffectStatus.ValueType
     """OK if any of its utterances is."""
     top_label: _builtins.str
     """As in AffectEvent."""
+    traceparent: _builtins.str
+    """As in AffectEvent, of that utterance."""
     @_builtins.property
     def audio_start(self) -> _duration_pb2.Duration:
         """Start of its first utterance."""
@@ -2471,6 +2475,10 @@ class TurnAffect(_message.Message):
     def model(self) -> Global___Model:
         """What made the values."""
 
+    @_builtins.property
+    def timing(self) -> Global___Timing:
+        """Of the utterance whose final came last: if this event was late, it waited for that. Unset: it has no utterance."""
+
     def __init__(
         self,
         *,
@@ -2485,10 +2493,12 @@ class TurnAffect(_message.Message):
         utterance_ids: _abc.Iterable[_builtins.str] | None = ...,
         guidance: Global___Guidance | None = ...,
         model: Global___Model | None = ...,
+        timing: Global___Timing | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "dimensions", b"dimensions", "guidance", b"guidance", "model", b"model", "uncertainty", b"uncertainty"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "dimensions", b"dimensions", "guidance", b"guidance", "model", b"model", "timing", b"timing", "uncertainty", b"uncertainty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "dimensions", b"dimensions", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "status", b"status", "top_label", b"top_label", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "utterance_ids", b"utterance_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_end", b"audio_end", "audio_start", b"audio_start", "dimensions", b"dimensions", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "status", b"status", "timing", b"timing", "top_label", b"top_label", "traceparent", b"traceparent", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "utterance_ids", b"utterance_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
