@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.processes import supervisor
 from affectstream_server.processes.port import Port
 from affectstream_server.settings import load
+from tests.support.marks import written_by
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, watched
 from tests.support.wire import finals as raw_finals
@@ -41,6 +43,22 @@ RESTART_S = 2.0
 def connections(child: psutil.Process, status: str) -> int:
     """How many the process has at its port that are ESTABLISHED, or LISTEN."""
     return sum(one.status == status for one in child.net_connections("tcp"))
+
+
+def held(server: subprocess.Popen[str]) -> Counter[str]:
+    """What a server's processes hold while nobody calls: ports, lines to each other, the first's files."""
+    parent = psutil.Process(server.pid)
+    found = Counter({"the supervisor's files": parent.num_fds()})
+    for process in (parent, *workers(server)):
+        for one in process.net_connections("all"):
+            if one.family == socket.AF_UNIX or one.status == psutil.CONN_LISTEN:
+                found[f"{one.family.name} {one.type.name} {one.status}"] += 1
+    return found
+
+
+def there(paths: Iterable[str]) -> list[str]:
+    """Those that exist."""
+    return [path for path in paths if Path(path).exists()]
 
 
 @asynccontextmanager
@@ -78,6 +96,7 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
     monkeypatch.setenv("TMPDIR", str(scratch))
     with two_processes(log, SERVER__DRAIN_S="1") as (server, address):
         victim, other = workers(server)
+        open_before, written = held(server), written_by(victim.pid) - {str(log)}
         async with AsyncExitStack() as stack:
             talks: list[tuple[AffectStream, list[Event]]] = []
             while not (connections(victim, "ESTABLISHED") and connections(other, "ESTABLISHED")):
@@ -107,6 +126,12 @@ async def test_a_process_that_is_killed_costs_nobody_a_final_and_is_replaced(
             pass
         assert "ended unasked, by SIGKILL" in log.read_text()
         assert not list(scratch.iterdir()), "no file is left of it"
+        assert not there(written), "nor memory that it shared"
+        for _ in range(50):
+            if not (left := held(server) - open_before):
+                break
+            await asyncio.sleep(0.1)
+        assert not left, "nor a socket"
         orphans = workers(server)
         server.kill()
         _, alive = await asyncio.to_thread(psutil.wait_procs, orphans, 15)
