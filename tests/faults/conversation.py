@@ -17,7 +17,7 @@ from affectstream.writing import WriteFailed
 from tests.support.protocol_model import Timeline
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, Watch, of_session, without_token
-from tests.support.wire import Request, audio, config, error_info, finals, of_kind, seconds
+from tests.support.wire import END, Request, audio, config, error_info, finals, of_kind, seconds
 from tests.wire.resuming import Call
 
 DATA = sample_talk().tobytes()
@@ -28,9 +28,9 @@ _NUMBERS = itertools.count()
 class Conversation:
     """A session, the calls that it came on, and what must be true of it."""
 
-    def __init__(self, service: Any) -> None:
+    def __init__(self, service: Any, name: str = "") -> None:
         self.service = service
-        self.name = f"conversation-{next(_NUMBERS)}"
+        self.name = name or f"conversation-{next(_NUMBERS)}"
         self.model = Timeline()
         self.calls: list[Call] = []
         self.call: Call | None = None
@@ -115,6 +115,16 @@ class Conversation:
         self.model.ended(control_id)
         end = Request(control=pb.Control(control_id=control_id, end_of_audio=pb.EndOfAudio()))
         return await self._last(end, *after)
+
+    async def end_and_stay(self) -> Call:
+        """All audio was sent, and the end was heard. Returns the call, which is not over."""
+        assert self.call is not None
+        call, self.call = self.call, None
+        self.over = "END_OF_AUDIO"
+        self.model.ended("")
+        await call.send([END])
+        await call.until(lambda events: of_kind(events, "session_closed"))
+        return call
 
     async def refused(self, request: Request) -> grpc.aio.AioRpcError | None:
         """Send what the contract forbids; the error that the call ends with."""

@@ -88,6 +88,24 @@ class Caller(RuleBasedStateMachine):
         self.begin(resumable)
 
     @is_open
+    @rule(resumable=st.booleans(), politely=st.booleans())
+    def begin_another_by_its_name(self, resumable: bool, politely: bool) -> None:
+        """Its session is over, and its call is not."""
+        before = self.talk
+        call = self.run(before.end_and_stay())
+        self._check_where_over("ended")
+        self.talk = Conversation(self.service, before.name)
+        self.begin(resumable)
+        if politely:
+            self.run(call.call.done_writing())
+            assert self.run(call.to_the_end()) is grpc.StatusCode.OK
+        else:
+            call.call.cancel()
+        before.cancel()
+        self.count("conversations")
+        self.count("begun by a name that was another's")
+
+    @is_open
     @rule(count=samples)
     def speak(self, count: int) -> None:
         self.run(self.talk.send(speech(self.talk.model.heard, count)))
