@@ -135,8 +135,8 @@ fuzz: .venv/.dev ## Fuzz what meets strangers' bytes for a minute
 	@echo "== fuzz"
 	@$(RUN)/python -m tests.fuzz --seconds $(FUZZ_S)
 
-fuzz-long: .venv/.dev ## The same for an hour, and keep what it found in tests/fuzz/corpus
-	@$(RUN)/python -m tests.fuzz --seconds 3600 --keep
+fuzz-long: .venv/.dev ## The same for an hour; keeps what it found in tests/fuzz/corpus, and how it went in docs/reliability.md
+	@$(RUN)/python -m tests.fuzz --seconds 3600 --keep --record
 
 bench: .venv/.dev .venv-integrations/.ready triton-setup ## Latency, cost, memory and overload in five minutes; writes bench/results/
 	@$(RUN)/python -m bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fuzz import record
 from tests.support.fault_page import PAGE, Seen, gathered, kept, rendered
 from tests.support.faults import ROWS, marked
 
@@ -18,11 +19,18 @@ def test_no_test_names_a_fault_that_is_none() -> None:
 
 
 def test_the_page_is_as_the_tests_are() -> None:
-    assert PAGE.read_text(encoding="utf-8") == rendered(kept()), "make faults PYTEST_FLAGS='-k the_new_test'"
+    page = rendered(kept(), record.kept())
+    assert PAGE.read_text(encoding="utf-8") == page, "make faults PYTEST_FLAGS='-k the_new_test'"
 
 
 def test_a_test_that_was_never_run_is_not_said_to_have_passed() -> None:
     assert "passed" not in rendered({}).replace("| test | figure seen | passed |", "")
+
+
+def test_long_runs_of_the_fuzzer_stand_with_what_they_are_about() -> None:
+    page = rendered({}, {"stream": record.Fuzzed(12, 510, 0, "2026-11-21", "abc")})
+    _, _, section = page.partition("\n## Garbage\n")
+    assert "| stream | 12 | 8.5 | 0 | 2026-11-21, abc |" in section.partition("\n## ")[0]
 
 
 def test_what_was_not_held_is_said_to_be_so() -> None:

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz import corpus
+from tests.fuzz.record import Fuzzed
 from tests.fuzz.target import NAMES, find
+from tests.support import fault_page
 
 FOLDER: Final = Path("build/fuzz")
 _START_S: Final = 4.0
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--seconds", type=float, default=60.0, help="in all; default: %(default)s")
     parser.add_argument("--keep", action="store_true", help="put what was found into the kept corpus")
+    parser.add_argument("--record", action="store_true", help="write how it went into docs/reliability.md")
     args = parser.parse_args(arguments)
     names = args.targets or NAMES
     lanes = max(1, min(os.cpu_count() or 1, len(names), 4))
@@ -67,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.keep:
         for name in names:
             keep(name)
+    if args.record:
+        fault_page.keep_fuzzed(recorded(outcomes))
     return 1 if any(outcome.fault for outcome in outcomes) else 0
 
 
@@ -99,6 +104,15 @@ def fuzz(name: str, seconds: float) -> Outcome:
         took_s=time.monotonic() - began,
         fault=_told(text) if code else "",
     )
+
+
+def recorded(outcomes: Sequence[Outcome]) -> dict[str, Fuzzed]:
+    """What is kept of a long run."""
+    date, commit = fault_page.now()
+    return {
+        one.name: Fuzzed(one.inputs, round(one.took_s), int(one.fault != ""), date, commit)
+        for one in outcomes
+    }
 
 
 def keep(name: str) -> None:

@@ -1,7 +1,8 @@
 """docs/reliability.md: each fault, the tests that hold it against the service, and the figures they saw.
 
 `make faults` runs these tests in their long forms, keeps what they saw in tests/faults/seen.json, and writes
-the page. A run of a few of them changes what those say, and no other.
+the page; `make fuzz-long` does so with tests/fuzz/seen.json. A run of a few of either changes what those say,
+and no other.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from typing import Final
 
 import pytest
 
+from tests.fuzz import record
+from tests.fuzz.record import Fuzzed
 from tests.support.faults import ROWS, TESTS, marked
 
 PAGE: Final = TESTS.parent / "docs/reliability.md"
 SEEN: Final = TESTS / "faults/seen.json"
 _OF_TEST: Final = re.compile(r"[\[@]")
 """After a test's name: its parameters, and pytest-xdist's group."""
+_FUZZED: Final = "garbage"
+"""The row that the fuzzer is about."""
 _HEAD: Final = """\
 # Faults it survives
 
@@ -48,7 +53,7 @@ class Seen:
 
 def gathered(reports: Iterable[pytest.TestReport]) -> dict[str, Seen]:
     """Test → what this run saw of it."""
-    today, commit = datetime.now(UTC).date().isoformat(), _commit()
+    today, commit = now()
     found: dict[str, Seen] = {}
     for report in reports:
         if not any(name == "fault" for name, _ in report.user_properties):
@@ -75,10 +80,16 @@ def keep(found: Mapping[str, Seen]) -> None:
         {test: asdict(everything[test]) for test in sorted(everything)}, indent=1, ensure_ascii=False
     )
     SEEN.write_text(text + "\n", encoding="utf-8")
-    PAGE.write_text(rendered(everything), encoding="utf-8")
+    PAGE.write_text(rendered(everything, record.kept()), encoding="utf-8")
 
 
-def rendered(seen: Mapping[str, Seen]) -> str:
+def keep_fuzzed(runs: Mapping[str, Fuzzed]) -> None:
+    """The same of long runs of the fuzzer."""
+    record.keep(runs)
+    keep({})
+
+
+def rendered(seen: Mapping[str, Seen], fuzzed: Mapping[str, Fuzzed] | None = None) -> str:
     """The page."""
     tests = marked()
     lines = [_HEAD, "| fault | expected | figure wanted | tests that held |", "| --- | --- | --- | --- |"]
@@ -96,6 +107,8 @@ def rendered(seen: Mapping[str, Seen]) -> str:
         lines += [f"Wanted: {row.wanted}."] if row.wanted else []
         lines += ["", "| test | figure seen | passed |", "| --- | --- | --- |"]
         lines += [_line(test, seen.get(test)) for test in tests[name]]
+        if name == _FUZZED:
+            lines += ["", *record.table(fuzzed or {})]
     return "\n".join(lines) + "\n"
 
 
@@ -119,8 +132,9 @@ def _anchor(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def _commit() -> str:
+def now() -> tuple[str, str]:
+    """The day, and the commit that is checked out; with + where files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], cwd=TESTS, capture_output=True, text=True, check=False
     )
-    return done.stdout.strip()
+    return datetime.now(UTC).date().isoformat(), done.stdout.strip()
