@@ -20,13 +20,18 @@ from affectstream.writing import WriteFailed
 from tests.support.fault_proxy import FaultProxy
 from tests.support.speech import sample_talk
 from tests.support.watching import EARLIEST, of_session, watching
-from tests.support.wire import END, Request, audio, config, finals, of_kind, stub
+from tests.support.wire import END, Request, audio, config, finals, of_kind, seconds, stub
 from tests.wire.resuming import Call, calling, frames, in_order
 
 TALK: Final = sample_talk()
 DATA: Final = TALK.tobytes()
 SECOND: Final = 16_000
 _CALLER: Final = pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_CALLER)
+_TIGHT: Final = (("grpc.http2.lookahead_bytes", 1), ("grpc.http2.bdp_probe", 0))
+"""Of a channel: nothing comes that was not asked for."""
+_PATIENT: Final = pb.EndpointingConfig(mode=pb.ENDPOINTING_MODE_CALLER, stall_ms=60_000)
+_BEGIN: Final = Request(control=pb.Control(speech_started=pb.CallerSpeechStarted()))
+_SAID: Final = Request(control=pb.Control(speech_ended=pb.CallerSpeechEnded()))
 _BROKEN: Final = (audio(bytes(3)), config(), Request(), audio(bytes(65_536)))
 _FORMAT: Final = pb.AudioFormat(encoding=pb.AUDIO_ENCODING_LINEAR16, sample_rate_hz=SECOND, channel_count=1)
 
@@ -52,6 +57,9 @@ class Mix:
             self._hangs_up: 2,
             self._breaks_the_rules: 2,
             self._is_cut_off: 1,
+            self._freezes: 1,
+            self._comes_in_slices: 1,
+            self._reads_late: 1,
             self._speaks_no_grpc: 1,
         }
 
@@ -62,18 +70,26 @@ class Mix:
             for _ in range(callers):
                 group.create_task(self._call_again(until))
 
+    async def each_once(self) -> None:
+        """One call of each kind, side by side."""
+        async with asyncio.TaskGroup() as group:
+            for kind in self._kinds:
+                group.create_task(self._call(kind))
+
     async def _call_again(self, until: float) -> None:
         kinds, weights = zip(*self._kinds.items(), strict=True)
         while asyncio.get_running_loop().time() < until:
-            kind = self._chance.choices(kinds, weights)[0]
-            name = kind.__name__.strip("_").replace("_", " ")
-            try:
-                async with asyncio.timeout(60):
-                    await kind()
-            except (AssertionError, grpc.aio.AioRpcError, WriteFailed, TimeoutError) as fault:
-                self.faults.append(f"{name}: {type(fault).__name__}: {fault}")
-            self.done[name] += 1
+            await self._call(self._chance.choices(kinds, weights)[0])
             await asyncio.sleep(self._chance.uniform(0, 0.1))
+
+    async def _call(self, kind: Callable[[], Awaitable[None]]) -> None:
+        name = kind.__name__.strip("_").replace("_", " ")
+        try:
+            async with asyncio.timeout(60):
+                await kind()
+        except (AssertionError, grpc.aio.AioRpcError, WriteFailed, TimeoutError) as fault:
+            self.faults.append(f"{name}: {type(fault).__name__}: {fault}")
+        self.done[name] += 1
 
     async def _talks(self) -> None:
         """The caller knows where its utterances are: each gets its final."""
@@ -162,6 +178,50 @@ class Mix:
             proxy.cut()
             assert await call.to_the_end() is grpc.StatusCode.UNAVAILABLE
 
+    async def _freezes(self) -> None:
+        """Nothing passes for a moment in the middle of speech; then all of it does, or the line is gone."""
+        async with (
+            FaultProxy(self.address) as proxy,
+            calling(proxy.address, config(endpointing=_PATIENT)) as call,
+        ):
+            await call.send([_BEGIN, *frames(DATA, SECOND, SECOND * 3 // 2)])
+            proxy.freeze()
+            await call.send([*frames(DATA, SECOND * 3 // 2, 2 * SECOND), _SAID])
+            await asyncio.sleep(self._chance.uniform(0.1, 1.0))
+            if self._chance.random() < 1 / 3:
+                proxy.cut()
+                assert await call.to_the_end() is grpc.StatusCode.UNAVAILABLE
+                return
+            proxy.thaw()
+            await self._end(call, 1)
+            (ended,) = of_kind(call.events, "speech_ended")
+            assert seconds(ended.audio_end) - seconds(ended.audio_start) == 1
+
+    async def _comes_in_slices(self) -> None:
+        """Its bytes come a few at a time, both ways."""
+        async with FaultProxy(self.address) as proxy:
+            proxy.slices = 1, 400
+            async with calling(proxy.address, config(endpointing=_CALLER)) as call:
+                await self._utter(call, 0)
+                await self._end(call, 1)
+
+    async def _reads_late(self) -> None:
+        """It says all before it takes a word of what it is told, and that is more than gRPC holds for it."""
+        outputs = pb.OutputConfig(progress_interval_ms=100, embedding=True)
+        first = config(endpointing=_CALLER, outputs=outputs)
+        async with stub(self.address, *_TIGHT) as service:
+            call = Call(service.StreamAffect(), first)
+            saying = asyncio.create_task(self._say(call, first, 3))
+            try:
+                await asyncio.sleep(self._chance.uniform(0.2, 1.5))
+                assert await call.to_the_end() is grpc.StatusCode.OK
+                await saying
+            finally:
+                saying.cancel()
+                await asyncio.wait([saying])
+            assert [event.sequence for event in call.events] == list(range(1, len(call.events) + 1))
+            self._count(call.events, 3)
+
     async def _speaks_no_grpc(self) -> None:
         host, _, port = self.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -173,11 +233,16 @@ class Mix:
         writer.close()
 
     async def _utter(self, call: Call, number: int) -> None:
-        begin, end = pb.CallerSpeechStarted(), pb.CallerSpeechEnded()
         at = (2 * number + 1) * SECOND % (len(TALK) - SECOND)
-        await call.send([Request(control=pb.Control(speech_started=begin))])
-        await call.send(frames(DATA, at, at + SECOND))
-        await call.send([Request(control=pb.Control(speech_ended=end))])
+        await call.send([_BEGIN, *frames(DATA, at, at + SECOND), _SAID])
+
+    async def _say(self, call: Call, first: Request, utterances: int) -> None:
+        """All of a conversation."""
+        await call.send([first])
+        for number in range(utterances):
+            await self._utter(call, number)
+        await call.send([END])
+        await call.call.done_writing()
 
     async def _end(self, call: Call, due: int | None = 0) -> None:
         await call.send([END])

@@ -38,9 +38,12 @@ async def running_server(overrides: dict[str, dict[str, Any]] | None = None) -> 
 
 
 @asynccontextmanager
-async def stub(address: str) -> AsyncIterator[affect_pb2_grpc.AffectServiceAsyncStub]:
-    """The raw stub on a channel of its own."""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+async def stub(
+    address: str, *options: tuple[str, int]
+) -> AsyncIterator[affect_pb2_grpc.AffectServiceAsyncStub]:
+    """The raw stub on a channel of its own, with more ``options``."""
+    own = ("grpc.use_local_subchannel_pool", 1)
+    async with grpc.aio.insecure_channel(address, options=[own, *options]) as channel:
         service: Any = affect_pb2_grpc.AffectServiceStub(channel)
         yield service
 

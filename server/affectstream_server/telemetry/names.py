@@ -141,6 +141,9 @@ SCORES_IN_FLIGHT: Final = Metric(
 DETECTION_WAITING: Final = Metric(
     "affectstream_detection_waiting", "gauge", "Channels whose audio waits for the detector's next batch."
 )
+TASKS: Final = Metric(
+    "affectstream_tasks", "gauge", "Tasks of the event loop: some for each open call, few beside them."
+)
 MODEL_READY: Final = Metric(
     "affectstream_model_ready",
     "gauge",

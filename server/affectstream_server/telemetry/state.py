@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -22,9 +23,13 @@ Value = tuple[tuple[str, ...], float]
 
 
 class StateOfServer(Collector):
-    """Asked on the scrape's own thread: takes numbers, and copies what it goes through."""
+    """Asked on the scrape's own thread: takes numbers, and copies what it goes through.
+
+    Made in the event loop.
+    """
 
     def __init__(self, pipeline: Pipeline, tracing: Tracing, export: MetricExport | None) -> None:
+        self._loop = asyncio.get_running_loop()
         self._pipeline = pipeline
         self._tracing = tracing
         self._export = export
@@ -43,6 +48,7 @@ class StateOfServer(Collector):
             (names.WATCHERS, pipeline.watching.watchers),
             (names.SCORES_IN_FLIGHT, pipeline.load.in_flight),
             (names.DETECTION_WAITING, pipeline.waiting),
+            (names.TASKS, len(asyncio.all_tasks(self._loop))),
         ):
             yield _family(metric, [((), value)])
         yield from _models(pipeline)

@@ -28,6 +28,7 @@ ON = {"telemetry": {"metrics": True, "metrics_address": "127.0.0.1:0"}}
 
 async def test_what_is_open_is_counted_while_it_is() -> None:
     async with running_server(ON) as server:
+        before = await scrape(server)
         async with stub(server.address) as service:
             call = service.StreamAffect()
             await call.write(config(session_id="s"))
@@ -38,6 +39,7 @@ async def test_what_is_open_is_counted_while_it_is() -> None:
         assert during.value("affectstream_ready") == 1
         assert during.value("affectstream_streams") == 1
         assert during.value("affectstream_sessions") == 1
+        assert during.value("affectstream_tasks") > before.value("affectstream_tasks") > 0
         assert during.value("affectstream_model_ready", model="affect-embedded") == 1
         assert during.value("affectstream_bus_published_total") >= 1
         assert during.value("process_resident_memory_bytes") > 10e6
