@@ -43,7 +43,11 @@ ROWS: Final[dict[str, Row]] = {
         "no NaN ever reaches the model",
     ),
     "message over the limit": Row("message over the limit", "RESOURCE_EXHAUSTED at once"),
-    "faster than real time": Row("faster than real time", "flow-controlled", "≤ 2 s buffered a stream"),
+    "faster than real time": Row(
+        "faster than real time",
+        "flow-controlled",
+        "≤ 2 s undecided a stream, then gRPC's window, 64 KiB and a message",
+    ),
     "slow reader": Row(
         "slow reader", "provisional dropped, finals kept, cut after 5 s", "≤ 256 KiB a stream"
     ),
@@ -100,7 +104,9 @@ ROWS: Final[dict[str, Row]] = {
     "token": Row("token bad, expired, missing", "UNAUTHENTICATED, constant time"),
     "planted": Row("planted secret and planted audio", "found nowhere in logs, spans, statuses, files", "0"),
     "soak": Row(
-        "soak, weighted mix", "resident memory slope < 1 MiB an hour, 0 unexplained errors", "30 min"
+        "soak, weighted mix; the server stands still now and then",
+        "resident memory slope < 1 MiB an hour, 0 unexplained errors, 0 tasks, sockets and files left",
+        "30 min",
     ),
     "supply chain": Row("supply chain", "hash-locked installs, SBOM, audit", "0 high"),
     "container": Row(

@@ -35,6 +35,8 @@ class RawGrpc:
         self.resets: dict[int, int] = {}
         self.farewell: bytes | None = None
         """What GOAWAY said."""
+        self.under_way = 0
+        """Bytes that were sent of the message that is being sent."""
         self.closed = asyncio.Event()
         self._reads = reads
         self._window = window
@@ -94,7 +96,9 @@ class RawGrpc:
             part, data = data[:room], data[room:]
             self.http.send_data(stream, part, end_stream=end and not data)
             self._flush()
+            self.under_way += len(part)
             await self._writer.drain()
+        self.under_way = 0
 
     async def end(self, stream: int) -> None:
         """Half-close."""

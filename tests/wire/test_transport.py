@@ -19,10 +19,13 @@ import pytest
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.cannot_listen import CannotListen
+from tests.support.raw_grpc import RawGrpc
 from tests.support.speech import sample_talk
-from tests.support.wire import Request, audio, chunks, config, error_info, exchange, running_server, stub
+from tests.support.wire import END, Request, audio, chunks, config, error_info, exchange, running_server, stub
 
 FROZEN_S = 20
+BUFFERED_BYTES = 2 * 32_000 + 65_536
+"""Of LINEAR16 at 16 kHz: 2 s of it undecided, and gRPC's window. It takes the rest of a message, too."""
 
 CLIENT = """
 import asyncio, sys, grpc
@@ -88,6 +91,43 @@ async def test_audio_that_is_not_read_stays_with_its_sender() -> None:
         busy.result()
         flooding.cancel()
         await asyncio.gather(flooding, return_exceptions=True)
+
+
+@pytest.mark.fault("faster than real time")
+@pytest.mark.parametrize("chunk_bytes", [640, 32_000])
+async def test_what_a_fast_sender_gets_rid_of_is_bounded(
+    chunk_bytes: int, figure: Callable[[str], None]
+) -> None:
+    """All that has left it and was not decided on: what waits for the detector, and what gRPC holds."""
+    data = sample_talk().tobytes()
+    sent = most = 0
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            for session in server.pipeline.sessions:
+                undecided = max(channel.undecided for channel in session.channels)
+                decided = session.hearing.frames - undecided
+                most = max(most, sent + min(raw.under_way, chunk_bytes) - 2 * decided)
+            await asyncio.sleep(0)
+
+    async with running_server() as server, RawGrpc(server.address) as raw:
+        looking = asyncio.create_task(look())
+        stream = await raw.call("StreamAffect")
+        await raw.message(stream, config().SerializeToString())
+        for chunk in chunks(data, chunk_bytes):
+            await raw.message(stream, chunk.SerializeToString())
+            sent += len(chunk.audio.data)
+        await raw.message(stream, END.SerializeToString(), end=True)
+        assert await raw.answered(stream) == "status 0"
+        looking.cancel()
+        await asyncio.wait([looking])
+    wanted = BUFFERED_BYTES + chunk_bytes
+    figure(
+        f"{chunk_bytes} bytes at a time: at most {most / 1_024:.0f} KiB undecided that had left the sender, "
+        f"{most / 32_000:.2f} s of audio (wanted: {wanted / 1_024:.0f} KiB)"
+    )
+    assert wanted // 2 <= most <= wanted
 
 
 async def test_two_servers_share_a_port_only_when_told_to(server_address: str) -> None:
