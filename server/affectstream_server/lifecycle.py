@@ -54,7 +54,7 @@ class Server:
             await self._shared.start(self._changed.set)
         await self._grpc.start()
         self.pipeline.router.start(self._changed.set)
-        await self._say_readiness()
+        self._say_readiness()
         self._following = asyncio.get_running_loop().create_task(self._follow_models())
 
     async def ready(self) -> None:
@@ -67,7 +67,7 @@ class Server:
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self._grpc.set_ready(ready=False)
+        self._grpc.set_ready(ready=False)
         if self.pipeline.streams:
             _log.info("draining: %d streams have %.0f s", self.pipeline.streams, drain_s)
         await self.pipeline.drain(drain_s)
@@ -131,11 +131,11 @@ class Server:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._say_readiness()
+            self._say_readiness()
 
-    async def _say_readiness(self) -> None:
+    def _say_readiness(self) -> None:
         trouble = self.pipeline.router.trouble
         everyone = self._siblings is None or self._siblings.everyone
-        await self._grpc.set_ready(ready=not trouble and everyone)
+        self._grpc.set_ready(ready=not trouble and everyone)
         if not trouble:
             self._ready.set()

@@ -124,6 +124,12 @@ SERVER: Final = {
     "TOO_MANY_ANALYSES": Reason(
         _EXHAUSTED, "The server's AnalyzeUtterance calls at once are used up.", _LATER, True
     ),
+    "TOO_MANY_CALLS": Reason(
+        _EXHAUSTED,
+        "As many calls are open as the server, a tenant or, of health, a connection may have at once.",
+        _LATER,
+        True,
+    ),
     "TOO_MANY_STREAMS": Reason(_EXHAUSTED, "The server's streams at once are used up.", _LATER, True),
     "TOO_MANY_WATCHERS": Reason(
         _EXHAUSTED, "The server's WatchAffect calls at once are used up.", _LATER, True

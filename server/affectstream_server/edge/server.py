@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.cannot_listen import CannotListen
+from affectstream_server.edge import health
 from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
 from affectstream_server.edge.observing import Observing
@@ -47,9 +48,9 @@ class GrpcServer:
         if calls is not None:  # first, so that it sees who is refused
             interceptors.insert(0, Observing(calls))
         self._server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
-        self._server.add_generic_rpc_handlers(((service or AffectService(pipeline)).handler(),))
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._health = health.Health()
+        ours = service or AffectService(pipeline)
+        self._server.add_generic_rpc_handlers((ours.handler(), self._health.handler()))
         reflection.enable_server_reflection(
             (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
@@ -71,15 +72,14 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Accept connections; health says NOT_SERVING until `set_ready`."""
-        await self.set_ready(ready=False)
-        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
+        self.set_ready(ready=False)
+        self._health.say(LIVENESS, HealthCheckResponse.SERVING)
         await self._server.start()
 
-    async def set_ready(self, *, ready: bool) -> None:
+    def set_ready(self, *, ready: bool) -> None:
         """Say whether streams may be opened."""
-        status = health_pb2.HealthCheckResponse
         for name in _READINESS:
-            await self._health.set(name, status.SERVING if ready else status.NOT_SERVING)
+            self._health.say(name, HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Close the listener, give open calls ``grace_s``, then end them."""
