@@ -39,7 +39,7 @@ async def status(watch: Any) -> int:
 
 async def ask(raw: RawGrpc, method: str) -> int:
     """Call without an eye for the answer. Returns the stream."""
-    stream = await raw.call(method, path=f"/{health.SERVICE_NAME}/{method}")
+    stream = await raw.call(method, path=health.METHODS + method)
     await raw.message(stream, ANY.SerializeToString(), end=True)
     return stream
 
@@ -90,16 +90,16 @@ async def test_a_watcher_who_does_not_read_is_left_and_finds_out_why(monkeypatch
 
 async def test_a_connection_has_so_many_calls_and_takes_none_from_others() -> None:
     async with running_server() as server, stub(server.address) as service:
-        held = server._grpc._health._open
+        held = server._grpc._health.calls
         async with RawGrpc(server.address, reads=False, window=0) as raw:
-            for _ in range(health.MOST_CALLS // 2):
-                await ask(raw, "Check")
-                await ask(raw, "Watch")
-            await seen(lambda: held.total() == health.MOST_CALLS, 10)
+            await raw.call("Check", path=health.METHODS + "Check")  # and no request comes
+            for method in ("Check", "Watch", "Check") * (health.MOST_CALLS // 3):
+                await ask(raw, method)
+            await seen(lambda: len(held) == health.MOST_CALLS, 10)
             for method in ("Check", "Watch", "Check"):
                 assert await raw.answered(await ask(raw, method)) == "status 8"
             assert (await service.Check(ANY, timeout=10)).status == SERVING
-        await seen(lambda: not held, 10)
+        await seen(lambda: not len(held), 10)
 
 
 async def test_a_service_that_there_is_not(server_address: str) -> None:

@@ -12,13 +12,13 @@ import grpc
 
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.auth.refusal import CannotTell, NotAccepted
+from affectstream_server.edge import health
 from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.status import abort
 from affectstream_server.errors import InternalFault, ServiceError, Unauthenticated, Unavailable
 
 _log = logging.getLogger(__name__)
 
-_HEALTH: Final = "/grpc.health.v1.Health/"
 _KEY: Final = "authorization"
 _LOG_EVERY_S: Final = 10.0
 
@@ -38,7 +38,7 @@ class Authentication(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler:
-        if not self._authenticator.on or handler_call_details.method.startswith(_HEALTH):
+        if not self._authenticator.on or handler_call_details.method.startswith(health.METHODS):
             return await continuation(handler_call_details)
         metadata = handler_call_details.invocation_metadata or ()
         try:

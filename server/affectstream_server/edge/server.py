@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.edge import health
+from affectstream_server.edge.admission import Admission
 from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
 from affectstream_server.edge.observing import Observing
@@ -44,7 +45,11 @@ class GrpcServer:
         """
         self._authenticator = Authenticator(settings.auth)
         credentials = server_credentials(settings.tls) if settings.tls.cert_file else None
-        interceptors: list[grpc.aio.ServerInterceptor] = [Authentication(self._authenticator)]
+        self._admission = Admission(settings)
+        interceptors: list[grpc.aio.ServerInterceptor] = [
+            Authentication(self._authenticator),
+            self._admission,
+        ]
         if calls is not None:  # first, so that it sees who is refused
             interceptors.insert(0, Observing(calls))
         self._server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
