@@ -79,11 +79,11 @@ class Tenant:
         _admit("analyses", self.analyses + self.elsewhere["analyses"], self.quota.analyses)
         if self.audio is not None and (wait_s := self.audio.wait_s(RESERVE)):
             limit = f"{self.quota.audio_rate:g} seconds of audio a second"
-            raise _reached("audio_rate", "all of it is used", limit, wait_s)
+            raise reached("audio_rate", "all of it is used", limit, wait_s)
         if self.utterances is not None:
             if wait_s := self.utterances.wait_s():
                 value = f"{self.utterances.limit} in the last minute"
-                raise _reached("utterances", value, f"{self.utterances.limit} a minute", wait_s)
+                raise reached("utterances", value, f"{self.utterances.limit} a minute", wait_s)
             self.utterances.take()
         self.analyses += 1
         try:
@@ -137,10 +137,11 @@ class Quotas:
 
 def _admit(what: str, held: int, limit: int) -> None:
     if limit and held >= limit:
-        raise _reached(what, held, limit, _RETRY_S)
+        raise reached(what, held, limit)
 
 
-def _reached(what: str, value: object, limit: object, retry_after_s: float) -> LimitReached:
+def reached(what: str, value: object, limit: object, retry_after_s: float = _RETRY_S) -> LimitReached:
+    """The error of a call that is above its tenant's quota."""
     return LimitReached(
         f"{what}: got {value}, and the tenant's quota is {limit}",
         reason=f"TENANT_{what.upper()}",

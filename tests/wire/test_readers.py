@@ -18,7 +18,7 @@ from tests.support.speech import sample_talk
 from tests.support.wire import Request, audio, config, running_server, stub
 from tests.wire.resuming import calling
 
-_READS = ("_read", "_converse", "AffectService.stream_affect")
+_READS = ("_read", "_converse", "AffectService.serve_stream")
 SECOND = sample_talk()[16_000:32_000].tobytes()
 
 

@@ -59,7 +59,7 @@ class Health:
             await abort(context, too_slow("no room for a status", f"{WRITE_S * 1_000:.0f} ms"))
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """The handlers. Both read by themselves: so a call is counted before its request comes, or does not."""
+        """The handlers. They read by themselves: a call counts before its request comes, or does not come."""
         parse = bounded(HealthCheckRequest.FromString, _REQUEST_BYTES)
         serialise = HealthCheckResponse.SerializeToString
         return grpc.method_handlers_generic_handler(

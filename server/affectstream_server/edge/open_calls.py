@@ -9,7 +9,7 @@ from affectstream_server.errors import LimitReached
 
 
 class OpenCalls:
-    """Counts calls by whose they are. Bounds that know what a call is for come first; this is for the rest."""
+    """Counts calls by whose they are. Bounds that know what a call is for come first; this is for others."""
 
     def __init__(self, most: int, of: str) -> None:
         """At most ``most`` are open of one: ``of`` says of one what."""

@@ -52,11 +52,16 @@ class AffectService:
         return server_info(self._pipeline.settings, router.models, quota, taught)
 
     async def stream_affect(self, requests: Requests, context: Context) -> None:
+        if (failure := await self.serve_stream(requests, context)) is not None:
+            await abort(context, failure)
+
+    async def serve_stream(self, requests: Requests, context: Context) -> ServiceError | None:
+        """All but the last word, which may wait for its reader for ever. Returns the error that it is."""
         try:
             stream = self._pipeline.open_stream(CALLER.get())
         except ServiceError as error:
-            await _first_message(requests)
-            await abort(context, error)
+            await first_message(requests)
+            return error
         try:
             await _converse(stream, requests, context)
         except grpc.aio.BaseError as error:
@@ -66,8 +71,7 @@ class AffectService:
             stream.fail(InternalFault())
         finally:
             self._pipeline.close_stream(stream)
-        if stream.failure is not None:
-            await abort(context, stream.failure)
+        return stream.failure
 
     async def analyze_utterance(
         self, request: pb.AnalyzeUtteranceRequest | ServiceError, context: Context
@@ -85,6 +89,11 @@ class AffectService:
     async def watch_affect(self, request: pb.WatchAffectRequest | ServiceError, context: Context) -> None:
         if isinstance(request, ServiceError):
             await abort(context, request)
+        if (failure := await self.serve_watch(request, context)) is not None:
+            await abort(context, failure)
+
+    async def serve_watch(self, request: pb.WatchAffectRequest, context: Context) -> ServiceError | None:
+        """As `serve_stream`."""
         watching = self._pipeline.watching
         try:
             watcher = await watching.open(request, CALLER.get())
@@ -94,12 +103,13 @@ class AffectService:
             finally:
                 watching.close(watcher)
         except ServiceError as error:
-            await abort(context, error)
+            return error
         except grpc.aio.BaseError as error:
             _gone(error)
         except Exception:  # noqa: BLE001 - its text must not reach the client
             _log.exception("a watch failed")
-            await abort(context, InternalFault())
+            return InternalFault()
+        return None
 
     async def purge_session(
         self, request: pb.PurgeSessionRequest | ServiceError, context: Context
@@ -234,7 +244,7 @@ def no_config() -> InvalidRequest:
     )
 
 
-async def _first_message(requests: Requests) -> None:
+async def first_message(requests: Requests) -> None:
     """Let a refused client finish its first message: failing in it, it would not see our status."""
 
     async def read() -> None:

@@ -9,9 +9,9 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge.caller import CALLER
 from affectstream_server.edge.forward import Forwarder, Requests
 from affectstream_server.edge.inner import Context, InnerServer
-from affectstream_server.edge.service import CONFIG_DEADLINE_S, AffectService, no_config
+from affectstream_server.edge.service import CONFIG_DEADLINE_S, AffectService, first_message, no_config
 from affectstream_server.edge.status import abort
-from affectstream_server.errors import ServiceError
+from affectstream_server.errors import LimitReached, ServiceError
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.processes.siblings import Claim, Siblings
 from affectstream_server.resume import no_session
@@ -38,22 +38,24 @@ class SharedService(AffectService):
         """No call is open any more."""
         await self._forwarder.close()
 
-    async def stream_affect(self, requests: Requests, context: Context) -> None:
-        caller = CALLER.get()
-        async with self._siblings.holding("streams", caller.tenant):
-            pipeline = self._pipeline
-            if pipeline.sessions.draining or pipeline.router.trouble:  # it is refused, whatever it wants
-                await super().stream_affect(requests, context)
-                return
-            first = await _first(requests, context)
-            home = self._home(first)
-            if home is None:
-                await self._stay(first, requests, context, caller.tenant)
-                return
+    async def serve_stream(self, requests: Requests, context: Context) -> ServiceError | None:
+        pipeline, caller = self._pipeline, CALLER.get()
+        if pipeline.sessions.draining or pipeline.router.trouble:  # it is refused, whatever it wants
+            return await super().serve_stream(requests, context)
+        try:
+            async with self._siblings.holding("streams", caller.tenant):
+                first = await _first(requests)
+                home = self._home(first)
+                if home is None:
+                    return await self._stay(first, requests, context, caller.tenant)
+        except LimitReached as error:
+            await first_message(requests)
+            return error
         address = self._siblings.addresses.get(home)
         if address is None or not isinstance(first, pb.StreamAffectRequest):
-            await abort(context, no_session())
+            return no_session()
         await self._forwarder.pass_on(address, caller, first, requests, context)
+        return None
 
     def _home(self, first: _Message | None) -> int | None:
         """Which other process has the stream's session; None: it is here, or begins here."""
@@ -62,13 +64,15 @@ class SharedService(AffectService):
         home = self._siblings.home(first.config.resume.resume_token)
         return home if home != self._siblings.serial else None
 
-    async def _stay(self, first: _Message | None, requests: Requests, context: Context, tenant: str) -> None:
+    async def _stay(
+        self, first: _Message | None, requests: Requests, context: Context, tenant: str
+    ) -> ServiceError | None:
         try:
             claim = await self._claim(first, tenant)
         except ServiceError as error:
-            await abort(context, error)
+            return error
         try:
-            await super().stream_affect(_Whole(first, requests, claim), context)
+            return await super().serve_stream(_Whole(first, requests, claim), context)
         finally:
             if claim is not None:
                 self._siblings.release(claim)
@@ -89,22 +93,24 @@ class SharedService(AffectService):
     async def analyze_utterance(
         self, request: pb.AnalyzeUtteranceRequest | ServiceError, context: Context
     ) -> pb.AnalyzeUtteranceResponse:
-        async with self._siblings.holding("analyses", CALLER.get().tenant):
-            return await super().analyze_utterance(request, context)
+        try:
+            async with self._siblings.holding("analyses", CALLER.get().tenant):
+                return await super().analyze_utterance(request, context)
+        except LimitReached as error:
+            return await abort(context, error)
 
-    async def watch_affect(self, request: pb.WatchAffectRequest | ServiceError, context: Context) -> None:
-        subject = "" if isinstance(request, ServiceError) else request.session_id
-        async with self._siblings.holding("watchers", CALLER.get().tenant, subject):
-            await super().watch_affect(request, context)
+    async def serve_watch(self, request: pb.WatchAffectRequest, context: Context) -> ServiceError | None:
+        async with self._siblings.holding("watchers", CALLER.get().tenant, request.session_id):
+            return await super().serve_watch(request, context)
 
 
-async def _first(requests: Requests, context: Context) -> _Message | None:
-    """The first message; None: there is none."""
+async def _first(requests: Requests) -> _Message | None:
+    """The first message, or the error of one that does not come; None: there is none."""
     try:
         async with asyncio.timeout(CONFIG_DEADLINE_S):
             return await anext(requests, None)
     except TimeoutError:
-        return await abort(context, no_config())
+        return no_config()
 
 
 class SharedProcess:

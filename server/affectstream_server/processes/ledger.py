@@ -9,24 +9,30 @@ Name = tuple[str, str]
 
 
 class Ledger:
-    """Counts by process; nothing is refused here. A process that is gone holds nothing."""
+    """Counts by process. A process that is gone holds nothing."""
 
     def __init__(self) -> None:
         self._held: dict[int, Counter[str]] = {}
+        self._taken: dict[int, dict[int, list[str]]] = {}
         self._sessions: dict[Name, int] = {}
 
-    def take(self, process: int, keys: list[str]) -> list[int]:
-        """Count one of each for a process. Returns how many of each the others hold."""
+    def take(self, process: int, number: int, keys: list[str], limit: int = 0) -> list[int] | None:
+        """Count one of each for a process, under a number of its own.
+
+        Returns how many of each the others hold. None: nothing was counted, since ``limit`` of the last key
+        are held already; 0 is no limit.
+        """
+        if limit and sum(held[keys[-1]] for held in self._held.values()) >= limit:
+            return None
         self._held.setdefault(process, Counter()).update(keys)
-        others = [held for number, held in self._held.items() if number != process]
+        self._taken.setdefault(process, {})[number] = keys
+        others = [held for one, held in self._held.items() if one != process]
         return [sum(held[key] for held in others) for key in keys]
 
-    def give_back(self, process: int, keys: list[str]) -> None:
-        """What was taken is free again."""
-        held = self._held.get(process)
-        if held is None:
-            return
-        for key in keys:
+    def give_back(self, process: int, number: int) -> None:
+        """What was taken under the number is free again, where it was taken."""
+        for key in self._taken.get(process, {}).pop(number, ()):
+            held = self._held[process]
             held[key] -= 1
             if held[key] <= 0:
                 del held[key]
@@ -47,5 +53,6 @@ class Ledger:
     def forget(self, process: int) -> None:
         """The process is gone."""
         self._held.pop(process, None)
+        self._taken.pop(process, None)
         for name in [name for name, owner in self._sessions.items() if owner == process]:
             del self._sessions[name]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,7 +16,7 @@ from affectstream_server.errors import AlreadyExists
 from affectstream_server.pipeline import Pipeline
 from affectstream_server.processes.ledger import Name
 from affectstream_server.processes.link import Answer, Link, LinkLost, Message
-from affectstream_server.quotas import Tenant
+from affectstream_server.quotas import Tenant, reached
 from affectstream_server.sessions import taken
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Siblings:
     _pipeline: Pipeline | None = None
     _claims: dict[Name, list[Claim]] = field(default_factory=dict)
     _used: dict[str, _Used] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def mark(self) -> bytes:
@@ -104,19 +106,31 @@ class Siblings:
     async def holding(self, what: str, tenant: str, subject: str | None = None) -> AsyncIterator[None]:
         """Count one of ``what`` (streams, analyses, watchers) as long as it lasts.
 
-        What the others hold is known afterwards, and who counts here takes it into account.
+        What the others hold is known afterwards, and who counts here takes it into account. Raises
+        `LimitReached` where the tenant holds its quota already, in whichever processes: such a call does not
+        count, or it would take the others' places while it is refused.
         """
         of_whom = f"{what}:{tenant}" if subject is None else f"{what}:{tenant}:{subject}"
-        keys = [what, of_whom]
+        limit = self._quota(what, tenant)
+        number = next(self._numbers)
         try:
             try:
-                answer, _ = await self.link.ask("take", keys=keys)
-                self._know(what, tenant, *answer["others"])
+                answer, _ = await self.link.ask("take", number=number, keys=[what, of_whom], limit=limit)
             except LinkLost:
                 _log.warning("the supervisor does not answer: bounds are this process's own")
+                answer = {"others": (0, 0)}
+            if answer["others"] is None:
+                raise reached(what, limit, limit)
+            self._know(what, tenant, *answer["others"])
             yield
         finally:
-            self.link.tell("give_back", keys=keys)
+            self.link.tell("give_back", number=number)
+
+    def _quota(self, what: str, tenant: str) -> int:
+        """How many a tenant may hold; 0: no bound of its own."""
+        assert self._pipeline is not None  # noqa: S101 - calls come after `join`
+        quota = self._pipeline.quotas.tenant(tenant).quota
+        return {"streams": quota.streams, "analyses": quota.analyses}.get(what, 0)
 
     def _know(self, what: str, tenant: str, everybody: int, of_whom: int) -> None:
         pipeline = self._pipeline

@@ -71,9 +71,10 @@ class Switchboard:
             return self._hub.take(child.serial, child.link, message) if self._hub is not None else None
         match message.kind:
             case "take":
-                return {"others": self._ledger.take(child.serial, fields["keys"])}
+                taken = self._ledger.take(child.serial, fields["number"], fields["keys"], fields["limit"])
+                return {"others": taken}
             case "give_back":
-                self._ledger.give_back(child.serial, fields["keys"])
+                self._ledger.give_back(child.serial, fields["number"])
             case "claim":
                 return self._claim(child, (fields["name"][0], fields["name"][1]))
             case "gone":

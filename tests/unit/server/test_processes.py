@@ -26,15 +26,28 @@ NAME = ("acme", "call-7")
 def test_what_the_others_hold_is_theirs_and_goes_with_them() -> None:
     ledger = Ledger()
     keys = ["streams", "streams:acme"]
-    assert ledger.take(1, keys) == [0, 0]
-    assert ledger.take(2, keys) == [1, 1]
-    assert ledger.take(1, ["streams", "streams:other"]) == [1, 0]
-    assert ledger.take(2, keys) == [2, 1]
-    ledger.give_back(1, keys)
-    ledger.give_back(1, keys)
-    assert ledger.take(2, keys) == [0, 0], "what is given back twice is given back once"
+    assert ledger.take(1, 1, keys) == [0, 0]
+    assert ledger.take(2, 1, keys) == [1, 1]
+    assert ledger.take(1, 2, ["streams", "streams:other"]) == [1, 0]
+    assert ledger.take(2, 2, keys) == [2, 1]
+    ledger.give_back(1, 1)
+    ledger.give_back(1, 1)
+    assert ledger.take(2, 3, keys) == [1, 0], "what is given back twice is given back once"
     ledger.forget(2)
-    assert ledger.take(1, keys) == [0, 0]
+    assert ledger.take(1, 3, keys) == [0, 0]
+
+
+def test_what_is_above_a_tenants_quota_does_not_count() -> None:
+    ledger = Ledger()
+    acme, other = ["streams", "streams:acme"], ["streams", "streams:other"]
+    for process in (1, 2):
+        assert ledger.take(process, 1, acme, limit=2) is not None
+    assert ledger.take(1, 2, acme, limit=2) is None, "over both processes"
+    assert ledger.take(2, 2, other, limit=2) == [1, 0]
+    ledger.give_back(1, 2)
+    assert ledger.take(1, 3, acme, limit=2) is None, "what was refused gives nothing back"
+    ledger.give_back(2, 1)
+    assert ledger.take(1, 4, acme, limit=2) == [1, 0]
 
 
 def test_a_session_is_its_last_owner_s() -> None:

@@ -1,4 +1,4 @@
-"""Whose call it is goes along where a stream is passed on, and nobody else's session is found there."""
+"""Tenants over several processes: whose a stream is goes along with it, and nobody takes another's places."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ async def begun(service: Any, first: pb.StreamAffectRequest, whose: Any) -> Asyn
         call.call.cancel()
 
 
+async def apart(stack: AsyncExitStack, address: str, whose: Any) -> tuple[Any, Any]:
+    """A stub for each of the two processes, on a connection of its own."""
+    lines = [await stack.enter_async_context(stub(address)) for _ in range(20)]
+    async with begun(lines[0], asked(), whose) as first:
+        for line in lines[1:]:
+            async with begun(line, asked(), whose) as probe:
+                if mark_of(probe) != mark_of(first):
+                    return lines[0], line
+    raise AssertionError("all connections lead to one process")
+
+
 async def answer(service: Any, first: pb.StreamAffectRequest, whose: Any) -> grpc.StatusCode:
     """How a stream ends that should not begin."""
     call = Call(service.StreamAffect(metadata=whose), first)
@@ -53,14 +64,8 @@ async def test_a_stream_that_is_passed_on_stays_its_tenant_s(tmp_path: Path) -> 
     other = await asyncio.to_thread(token, tokens, "other")
     with two_processes(tmp_path / "log", "--tokens", str(tokens)) as (_, address):
         async with AsyncExitStack() as stack:
-            lines = [await stack.enter_async_context(stub(address)) for _ in range(20)]
-            first = await stack.enter_async_context(begun(lines[0], asked(), acme))
-            for line in lines[1:]:
-                async with begun(line, asked(), acme) as probe:
-                    if mark_of(probe) != mark_of(first):
-                        break
-            else:
-                raise AssertionError("all connections lead to one process")
+            here, line = await apart(stack, address, acme)
+            first = await stack.enter_async_context(begun(here, asked(), acme))
             resume = first.next(offset=0)
             assert await answer(line, resume, other) is grpc.StatusCode.NOT_FOUND
             assert await answer(line, resume, ()) is grpc.StatusCode.UNAUTHENTICATED
@@ -69,3 +74,26 @@ async def test_a_stream_that_is_passed_on_stays_its_tenant_s(tmp_path: Path) -> 
             async with begun(line, resume, acme) as second:
                 assert second.started.resumed
                 assert mark_of(second) == mark_of(first)
+
+
+async def test_calls_without_a_config_take_nobody_else_s_places(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    acme = await asyncio.to_thread(token, tokens, "acme")
+    other = await asyncio.to_thread(token, tokens, "other")
+    bounds = {"SERVER__MAX_STREAMS": "20", "TENANTS__ACME": "{streams: 2}"}
+    with two_processes(tmp_path / "log", "--tokens", str(tokens), **bounds) as (_, address):
+        async with AsyncExitStack() as stack:
+            lines = await apart(stack, address, other)
+            flooding = await stack.enter_async_context(stub(address))
+            ends = [asyncio.create_task(flooding.StreamAffect(metadata=acme).code()) for _ in range(30)]
+            ended = asyncio.as_completed(ends)
+            async with asyncio.timeout(5):  # half of the time that a config has
+                codes = {await next(ended) for _ in range(28)}
+            assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            for line in lines:
+                async with begun(line, asked(), other):
+                    pass
+            assert sum(not end.done() for end in ends) == 2, "the quota's own wait for their config"
+            for end in ends:
+                end.cancel()
+            await asyncio.wait(ends)
