@@ -46,7 +46,7 @@ class Child:
         return self._process.pid
 
     async def start(self, hello: dict[str, Any]) -> None:
-        """Start the process, and tell it what it has to know first."""
+        """Start the process, and tell it what it has to know first. Raises `OSError`: none is started."""
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -55,6 +55,9 @@ class Child:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # Ctrl-C is for the supervisor, which tells everyone once
             )
+        except BaseException:
+            ours.close()
+            raise
         finally:
             theirs.close()
         await self.link.open(ours)

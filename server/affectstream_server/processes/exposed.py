@@ -31,9 +31,10 @@ _SUPERVISOR: Final = "supervisor"
 class Exposed:
     """Asks every process at each scrape."""
 
-    def __init__(self, address: str, switchboard: Switchboard) -> None:
-        """Listen at HOST:PORT. Raises `CannotListen`."""
+    def __init__(self, address: str, switchboard: Switchboard, wanted: int) -> None:
+        """Listen at HOST:PORT. ``wanted`` processes are to be ready. Raises `CannotListen`."""
         self._switchboard = switchboard
+        self._wanted = wanted
         self._last: dict[int, list[Told]] = {}
         self._gone: list[Told] = []
         self._ended = 0
@@ -71,7 +72,12 @@ class Exposed:
 
     def _of_supervisor(self) -> list[Told]:
         ready = sum(child.ready for child in self._switchboard.children)
-        told = [*told_of(self._own), _told(names.PROCESSES, ready), _told(names.PROCESSES_ENDED, self._ended)]
+        told = [
+            *told_of(self._own),
+            _told(names.PROCESSES, ready),
+            _told(names.PROCESSES_WANTED, self._wanted),
+            _told(names.PROCESSES_ENDED, self._ended),
+        ]
         hub = self._switchboard.hub
         if hub is not None:
             told += [

@@ -73,7 +73,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._signalled)
         if self._hub is not None:
             self._hub.start()
-        exposition = self._switchboard.expose(self._settings.telemetry)
+        exposition = self._switchboard.expose(self._settings.telemetry, self._count)
         keeping = [loop.create_task(self._keep(slot)) for slot in range(1, self._count + 1)]
         beating = loop.create_task(self._watch_beats())
         try:
@@ -121,7 +121,16 @@ class Supervisor:
         crashes = failed_starts = 0
         while not self._stop.is_set():
             child = Child(slot, next(self._serials), self._switchboard.take)
-            await child.start(self._hello)
+            try:
+                await child.start(self._hello)
+            except OSError as error:  # at a limit of processes, memory or files, which may pass
+                _log.error("process %d cannot be started: %s", slot, error)
+                if not self._switchboard.everyone:
+                    self._give_up(1)
+                    return 1
+                crashes += 1
+                await self._pause(_back_off_s(crashes))
+                continue
             self._switchboard.add(child)
             if self._stop.is_set():
                 child.signal(signal.SIGTERM)
@@ -134,7 +143,7 @@ class Supervisor:
             crashes = 0 if child.age_s >= _WELL_S else crashes + 1
             if self._is_hopeless(slot, code, failed_starts):
                 return code if code > 0 else 1
-            wait_s = _BACK_OFF_S[min(crashes, len(_BACK_OFF_S)) - 1] if crashes else 0.0
+            wait_s = _back_off_s(crashes)
             _log.error(
                 "process %d (pid %d) ended unasked, %s; another one starts in %.1f s",
                 slot,
@@ -196,6 +205,10 @@ def for_processes(settings: Settings, address: str, count: int) -> dict[str, Any
         "max_connections": -(-settings.server.max_connections // count),
     }
     return told
+
+
+def _back_off_s(crashes: int) -> float:
+    return _BACK_OFF_S[min(crashes, len(_BACK_OFF_S)) - 1] if crashes else 0.0
 
 
 def _how(code: int) -> str:

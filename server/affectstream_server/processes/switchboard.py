@@ -41,12 +41,15 @@ class Switchboard:
         """Where events are retained; None: in Redis, or nowhere."""
         return self._hub
 
-    def expose(self, settings: TelemetrySettings) -> Exposed | None:
-        """Serve everyone's metrics where the settings say so. Raises `CannotListen`."""
+    def expose(self, settings: TelemetrySettings, wanted: int) -> Exposed | None:
+        """Serve everyone's metrics where the settings say so. ``wanted`` processes are to be ready.
+
+        Raises `CannotListen`.
+        """
         if settings.metrics:
             from affectstream_server.processes.exposed import Exposed
 
-            self._exposed = Exposed(settings.metrics_address, self)
+            self._exposed = Exposed(settings.metrics_address, self, wanted)
         return self._exposed
 
     def add(self, child: Child) -> None:

@@ -210,6 +210,9 @@ METRIC_EXPORTS: Final = Metric(
 PROCESSES: Final = Metric(
     "affectstream_processes", "gauge", "Processes of this server that are ready, where it has several."
 )
+PROCESSES_WANTED: Final = Metric(
+    "affectstream_processes_wanted", "gauge", "Processes of this server that are to be ready."
+)
 PROCESSES_ENDED: Final = Metric(
     "affectstream_processes_ended",
     "counter",

@@ -160,6 +160,25 @@ async def test_all_drain_together_and_a_stream_that_is_passed_on_has_its_final(t
             assert len(raw_finals(call.events)) == 1
 
 
+async def test_a_process_that_the_machine_refuses_is_tried_again_until_it_serves(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with two_processes(log) as (server, address):
+        supervising = psutil.Process(server.pid)
+        soft, hard = supervising.rlimit(psutil.RLIMIT_NOFILE)
+        victim, other = workers(server)
+        supervising.rlimit(psutil.RLIMIT_NOFILE, (3, hard))
+        victim.kill()
+        await until(lambda: log.read_text().count("cannot be started") >= 2, 20)
+        assert workers(server) == [other]
+        supervising.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+        await until(lambda: len(workers(server)) == 2, 20)
+        await until(lambda: bool(connections(workers(server)[-1], "LISTEN")), 5 * RESTART_S)
+        async with lines_to_each(address):
+            pass
+        server.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.wait, 15) == 0
+
+
 def test_what_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"{{server: {{address: '127.0.0.1:0'}}, scoring: {{model: {tmp_path}/none}}}}")

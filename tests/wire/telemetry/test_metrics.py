@@ -164,6 +164,6 @@ async def test_every_metric_that_is_exposed_is_written_down() -> None:
     known = {metric.exposed for metric in METRICS}
     assert exposed <= known
     traced_or_exported = (names.SPANS, names.SPANS_OPEN, names.METRIC_EXPORTS)
-    of_several_processes = (names.PROCESSES, names.PROCESSES_ENDED)
+    of_several_processes = (names.PROCESSES, names.PROCESSES_WANTED, names.PROCESSES_ENDED)
     only_sometimes = {metric.exposed for metric in (*traced_or_exported, *of_several_processes)}
     assert known - exposed == only_sometimes
