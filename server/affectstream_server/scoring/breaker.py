@@ -25,7 +25,10 @@ class State(Enum):
 
 
 class Breaker:
-    """A circuit breaker. Every admitted call ends in one of `succeeded`, `failed` and `abandoned`."""
+    """A circuit breaker. Every call that is admitted ends in one of `succeeded`, `failed` and `abandoned`.
+
+    They take the call's pass. One from before the breaker opened, or closed, says nothing of the time after.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -33,6 +36,8 @@ class Breaker:
         self._in_a_row = 0
         self._opened_at: float | None = None
         self._probing = False
+        self._pass = 1
+        """Of the calls that are admitted now; another one each time that it opens or closes."""
 
     @property
     def state(self) -> State:
@@ -42,27 +47,32 @@ class Breaker:
         waited = self._clock() - self._opened_at >= OPEN_S
         return State.HALF_OPEN if waited or self._probing else State.OPEN
 
-    def admit(self) -> bool:
-        """Whether this call may be made. Half open, the first one may, and is the probe."""
+    def admit(self) -> int | None:
+        """A pass for this call; None: it may not be made. Half open, the first gets one, and is the probe."""
         match self.state:
             case State.CLOSED:
-                return True
+                return self._pass
             case State.OPEN:
-                return False
+                return None
             case State.HALF_OPEN:
-                probe = not self._probing
+                if self._probing:
+                    return None
                 self._probing = True
-                return probe
+                return self._pass
 
-    def succeeded(self) -> None:
+    def succeeded(self, its_pass: int) -> None:
         """A call went well; a probe that did closes the breaker."""
-        if self._opened_at is not None:
+        if its_pass != self._pass:
+            return
+        if self._probing:
             self.close()
         self._in_a_row = 0
         self._note(ok=True)
 
-    def failed(self) -> None:
+    def failed(self, its_pass: int) -> None:
         """A call failed; a probe that did leaves the breaker open for another `OPEN_S`."""
+        if its_pass != self._pass:
+            return
         self._in_a_row += 1
         self._note(ok=False)
         bad = sum(not ok for _, ok in self._calls)
@@ -70,10 +80,12 @@ class Breaker:
         if self._probing or self._in_a_row >= FAILURES or too_many:
             self._opened_at = self._clock()
             self._probing = False
+            self._pass += 1
 
-    def abandoned(self) -> None:
+    def abandoned(self, its_pass: int) -> None:
         """A call was given up for reasons that say nothing of the server."""
-        self._probing = False
+        if its_pass == self._pass:
+            self._probing = False
 
     def close(self) -> None:
         """Admit everything again, and forget what was."""
@@ -81,6 +93,7 @@ class Breaker:
         self._probing = False
         self._in_a_row = 0
         self._calls.clear()
+        self._pass += 1
 
     def _note(self, *, ok: bool) -> None:
         now = self._clock()

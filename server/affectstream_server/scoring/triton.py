@@ -142,21 +142,22 @@ class TritonScorer:
             raise ScorerUnavailable(_NOT_READY)
         if not 0 < len(audio) <= serving.model.max_samples:
             raise ModelFault(f"{len(audio)} samples, expected 1 to {serving.model.max_samples}")
-        if not self._breaker.admit():
+        its_pass = self._breaker.admit()
+        if its_pass is None:
             self.counts["refused_by_breaker"] += 1
             raise ScorerUnavailable("the inference server failed too often and is not asked for a moment")
         try:
             score = await self._ask(serving, utterance_id, audio, asked, until)
         except (TimedOut, Unreachable, ModelFault) as error:
-            self._breaker.failed()
+            self._breaker.failed(its_pass)
             self._watch.nudge()
             if isinstance(error, Unreachable):
                 raise ScorerUnavailable("the inference server cannot be reached") from None
             raise
         except BaseException:  # cancelled, or refused for reasons that say nothing of the server
-            self._breaker.abandoned()
+            self._breaker.abandoned(its_pass)
             raise
-        self._breaker.succeeded()
+        self._breaker.succeeded(its_pass)
         return score
 
     async def _ask(

@@ -39,12 +39,19 @@ def state(breaker: Breaker) -> State:
     return breaker.state
 
 
+def begin(breaker: Breaker) -> int:
+    """A call that is admitted."""
+    its_pass = breaker.admit()
+    assert its_pass is not None
+    return its_pass
+
+
 def call(breaker: Breaker, *, ok: bool) -> None:
-    assert breaker.admit()
+    its_pass = begin(breaker)
     if ok:
-        breaker.succeeded()
+        breaker.succeeded(its_pass)
     else:
-        breaker.failed()
+        breaker.failed(its_pass)
 
 
 @pytest.mark.fault("Triton slow")
@@ -91,9 +98,9 @@ def opened(breaker: Breaker) -> Breaker:
 def test_half_open_lets_one_probe_through_whose_success_closes_it(opened: Breaker, clock: Clock) -> None:
     clock.now += OPEN_S
     assert state(opened) is State.HALF_OPEN
-    assert opened.admit()
+    probe = begin(opened)
     assert not opened.admit()
-    opened.succeeded()
+    opened.succeeded(probe)
     assert state(opened) is State.CLOSED
     call(opened, ok=False)  # what was before is forgotten
     assert state(opened) is State.CLOSED
@@ -111,9 +118,37 @@ def test_a_probe_that_fails_keeps_it_open_as_long_again(opened: Breaker, clock: 
 
 def test_a_probe_that_is_given_up_makes_room_for_another(opened: Breaker, clock: Clock) -> None:
     clock.now += OPEN_S
+    opened.abandoned(begin(opened))
     assert opened.admit()
-    opened.abandoned()
-    assert opened.admit()
+
+
+@pytest.mark.fault("Triton slow")
+def test_calls_from_before_it_opened_neither_close_it_nor_take_the_probe_s_place(
+    breaker: Breaker, clock: Clock
+) -> None:
+    late, given_up, wrong = (begin(breaker) for _ in range(3))
+    for _ in range(FAILURES):
+        call(breaker, ok=False)
+    breaker.succeeded(late)
+    assert state(breaker) is State.OPEN
+    clock.now += OPEN_S
+    probe = begin(breaker)
+    breaker.abandoned(given_up)
+    assert not breaker.admit(), "the probe is on its way"
+    breaker.failed(wrong)
+    assert state(breaker) is State.HALF_OPEN, "the probe decides"
+    breaker.succeeded(probe)
+    assert state(breaker) is State.CLOSED
+
+
+def test_what_was_asked_before_it_closed_does_not_open_it_again(opened: Breaker, clock: Clock) -> None:
+    clock.now += OPEN_S
+    probe = begin(opened)
+    opened.close()
+    opened.failed(probe)
+    for _ in range(FAILURES - 1):
+        call(opened, ok=False)
+    assert state(opened) is State.CLOSED
 
 
 def test_it_can_be_closed_by_who_knows_better(opened: Breaker) -> None:
