@@ -28,8 +28,12 @@ from affectstream_models.meralion import PRODUCT_DTYPES, MeralionSer, Precision
 from affectstream_models.meralion_card import NAME, VERSION, card_sha256
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION, MeralionOutput
 
-FRAME_ATTENTION: Final = "FRAME_ATTENTION"
-OUTPUTS: Final = (contract.LOGITS.name, contract.DIMS.name, contract.EMBEDDING.name, FRAME_ATTENTION)
+OUTPUTS: Final = (
+    contract.LOGITS.name,
+    contract.DIMS.name,
+    contract.EMBEDDING.name,
+    contract.FRAME_ATTENTION.name,
+)
 OPSET: Final = 22
 """The first opset whose Conv takes bfloat16; float32 and fp16 graphs can go down to 18."""
 OLDEST_OPSET: Final = 18

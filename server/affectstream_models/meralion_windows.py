@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from affectstream.contract import ATTENTION_FRAME_SAMPLES
 from affectstream_models.errors import ModelsError
-from affectstream_models.frontend import HOP_SAMPLES
 from affectstream_models.meralion import MeralionSer
-
-_FRAME_SAMPLES = 2 * HOP_SAMPLES
 
 
 class Affect(NamedTuple):
@@ -67,7 +65,7 @@ def score(model: MeralionSer, waveform: Tensor, *, batch: int = 4) -> Affect:
     lengths = torch.tensor([stretch.stop - stretch.start for stretch in stretches], dtype=torch.float32)
     shares = lengths / lengths.sum()
     timeline = [
-        share * row[: -(-int(length) // _FRAME_SAMPLES)]
+        share * row[: -(-int(length) // ATTENTION_FRAME_SAMPLES)]
         for share, length, row in zip(shares, lengths, attention, strict=True)
     ]
     return Affect(

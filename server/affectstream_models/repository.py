@@ -16,7 +16,7 @@ from affectstream import contract
 from affectstream_models.engine_graph import BATCHES
 from affectstream_models.engine_plan import REBUILD
 from affectstream_models.errors import ModelsError
-from affectstream_models.export import FRAME_ATTENTION, MAX_BATCH
+from affectstream_models.export import MAX_BATCH
 from affectstream_models.meralion_card import CARD_TOML, NAME, card
 from affectstream_models.meralion_config import HUB_ID, PINNED_REVISION, MeralionConfig
 from affectstream_models.meralion_triton import CHECKPOINT_ENV
@@ -30,7 +30,7 @@ _OUTPUTS: Final = {
     contract.LOGITS.name: len(contract.EMOTIONS),
     contract.DIMS.name: len(contract.DIMENSIONS),
     contract.EMBEDDING.name: _SIZES.embedding,
-    FRAME_ATTENTION: _SIZES.frames,
+    contract.FRAME_ATTENTION.name: _SIZES.frames,
 }
 
 
@@ -202,7 +202,7 @@ Licence of the weights: {facts["weights_licence"]}. This folder holds no weights
 
 {contract.AUDIO.name} is 16 kHz mono, full scale ±32,768 in either type, zero-padded at the end to 30 s. The
 padding is part of the function. {contract.DIMS.name} are {", ".join(contract.DIMENSIONS)}, each in 0..1.
-{FRAME_ATTENTION} says how much the pooling looked at each 20 ms frame and sums to 1.
+{contract.FRAME_ATTENTION.name} says how much the pooling looked at each 20 ms frame and sums to 1.
 
 {contract.LOGITS.name}, in this order:
 

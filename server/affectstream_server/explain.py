@@ -1,8 +1,9 @@
 """Explain: what stands beside a score, for those who ask: cues of the voice, and where the score rests.
 
-Cues are measured on a thread of their own while the model scores. Saliency asks the model a few times more,
-behind everybody's scores. A final waits for both only so long as settings say, and never beyond its deadline:
-what is late is left out, and the event says so.
+Cues are measured on a thread of their own while the model scores. Saliency is by the model's own attention,
+which comes with the score; a model without is asked a few times more, behind everybody's scores. A final
+waits for both only so long as settings say, and never beyond its deadline: what is late is left out, and the
+event says so.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Explainer:
         self._saliency_wait_s = settings.outputs.saliency_wait_ms / 1_000
 
     def of(self, scorer: Route, share: Share, *, cues: bool, saliency: bool) -> Explaining | None:
-        """What one stream asks for; None: nothing."""
+        """What one stream asks for; None: nothing. Where it wants saliency, ``scorer`` asks for attention."""
+        scorer.attention = saliency
         return Explaining(self, scorer, share, cues=cues, saliency=saliency) if cues or saliency else None
 
     def close(self) -> None:
@@ -122,7 +124,9 @@ class Explaining:
         missing = []
         spans: list[Span] = []
         occlusion = None
-        if self._saliency:
+        if self._saliency and score.attention is not None:
+            spans = saliency.attended(len(utterance.audio), score.attention)
+        elif self._saliency:
             began, wrong = time.perf_counter(), ""
             holes = saliency.holes(len(utterance.audio))
             until = self._explainer.until(saliency=True, deadline=deadline)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.triton import Repository
+from tests.support.triton import ATTENTIVE, Repository
 from tests.wire.conftest import _nothing_is_left  # noqa: F401 - the same rule holds here
 from tools.triton.server import BINARY, MODELS, REPOSITORY, Triton
 
@@ -41,7 +41,18 @@ def bench(_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     models.add("three_labels", labels="neutral\nhappy\nsad\n")
     models.add("other_order", labels="happy\nneutral\nsad\nangry\n")
     models.add("doubles", (r"TYPE_FP32\n    dims: \[ 4 \]", "TYPE_FP64\n    dims: [ 4 ]"))
-    names = ("affect_embedded", "told", "short_queue", "three_labels", "other_order", "doubles")
+    models.add(
+        "attentive",
+        (
+            r"(dims: \[ 256 \]\n  \})",
+            r'\1,\n  {\n    name: "FRAME_ATTENTION"\n    data_type: TYPE_FP32\n    dims: [ -1 ]\n  }',
+        ),
+        model=ATTENTIVE,
+    )
+    names = (
+        *("affect_embedded", "told", "short_queue", "three_labels", "other_order", "doubles"),
+        "attentive",
+    )
     triton = Triton(folder / "triton.log", models=names, repositories=(REPOSITORY, models.folder))
     triton.start()
     try:

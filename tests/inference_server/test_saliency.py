@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from affectstream.v1 import affect_pb2 as pb
 from tests.inference_server.conftest import Bench
 from tests.support.speech import sample_talk
-from tests.support.triton import one_final_each, scorer_of, serving
+from tests.support.triton import one_final_each, scorer_of, seen, serving
 from tests.support.wire import running_server, stream_talk, stub
 
 ASKED = pb.OutputConfig(saliency=True)
@@ -37,6 +38,45 @@ async def test_spans_are_those_of_this_process(bench: Bench) -> None:
         assert [span.weight for span in ours.saliency] == pytest.approx(
             [span.weight for span in theirs.saliency], abs=1e-3
         )
+
+
+async def test_spans_are_where_a_model_says_that_it_looked_and_nothing_is_scored_again(bench: Bench) -> None:
+    rare, plain = {"canary_s": 60.0}, {"speculate": False}
+    async with serving(bench.triton.address, "attentive", outputs=WAIT, triton=rare, scoring=plain) as server:
+        before = bench.models.scored("attentive")
+        finals = one_final_each(await stream_talk(server.address, TALK, outputs=ASKED))
+        scored = bench.models.scored("attentive") - before
+        bare = one_final_each(await stream_talk(server.address, TALK[: 8 * 16_000]))
+    told = [final for final in finals if final.emotions]
+    assert scored == len(told) > 4
+    for final in told:
+        assert final.saliency
+        assert final.saliency_method == pb.SALIENCY_METHOD_ATTENTION
+        for span in final.saliency:
+            assert span.weight == pytest.approx(loudness(final, span), abs=1e-3)
+    assert not any(final.saliency or final.saliency_method for final in bare)
+
+
+def loudness(final: pb.AffectEvent, span: pb.SalientSpan) -> float:
+    """What of the utterance's attention lies in the span, as the model `attentive` looks."""
+    times = (final.audio_start, final.audio_end, span.audio_start, span.audio_end)
+    start, end, first, last = (round(time.ToNanoseconds() * 16 / 1e6) for time in times)
+    padded = np.zeros(-(-(end - start) // 320) * 320, np.float32)
+    padded[: end - start] = TALK[start:end]
+    looked = np.repeat((padded.reshape(-1, 320) ** 2).mean(axis=1) + 10_000, 320)[: end - start]
+    return float(looked[first - start : last - start].sum() / looked.sum())
+
+
+async def test_a_model_whose_attention_has_another_rate_does_not_serve(bench: Bench) -> None:
+    bench.models.behave("attentive", "frames")
+    try:
+        async with serving(bench.triton.address, "attentive", ready=False) as server:
+            await seen(lambda: "FRAME_ATTENTION" in server.pipeline.router.trouble)
+            assert "has shape [" in server.pipeline.router.trouble
+            bench.models.behave("attentive", "well")
+            await seen(lambda: not server.pipeline.router.trouble)
+    finally:
+        bench.models.behave("attentive", "well")
 
 
 async def test_a_model_that_answers_late_costs_the_spans_and_not_the_score(

@@ -73,6 +73,28 @@ class TritonPythonModel:
         return self._target.execute(requests)
 '''
 
+ATTENTIVE: Final = (
+    _MODEL.replace("Target(args, pb_utils)", "Attentive(args, pb_utils)")
+    + '''
+
+class Attentive(Target):
+    """Looks where it is loud, and a little at everything else, be it padding."""
+
+    def _run(self, audio, num_samples):
+        answers = super()._run(audio, num_samples)
+        return [self._with_attention(*pair) for pair in zip(answers, audio)]
+
+    def _with_attention(self, answer, audio):
+        looked = (audio[0].astype(np.float32).reshape(-1, 320) ** 2).mean(axis=1) + 10_000
+        if self.how == "frames":
+            looked = looked[1:]
+        row = (looked / looked.sum()).astype(np.float32)[np.newaxis]
+        tensors = [*answer.output_tensors(), pb_utils.Tensor("FRAME_ATTENTION", row)]
+        return pb_utils.InferenceResponse(output_tensors=tensors)
+'''
+)
+"""A model that says where it looked."""
+
 
 class Repository:
     """A model repository of a test's own, whose models are the embedded one with a twist."""
@@ -80,7 +102,9 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, name: str, *changes: tuple[str, str], labels: str | None = None) -> None:
+    def add(
+        self, name: str, *changes: tuple[str, str], labels: str | None = None, model: str = _MODEL
+    ) -> None:
         """A model; ``changes`` are replacements (pattern, text) in the rendered configuration."""
         place = self.folder / name
         original = REPOSITORY / "affect_embedded"
@@ -91,7 +115,7 @@ class Repository:
         (place / "1").mkdir(parents=True)
         (place / "config.pbtxt").write_text(config)
         (place / "labels.txt").write_text(labels or (original / "labels.txt").read_text())
-        (place / "1/model.py").write_text(_MODEL)
+        (place / "1/model.py").write_text(model)
         self.behave(name, "well")
         (place / "scored").touch()
 
@@ -106,7 +130,7 @@ class Repository:
         return len((self.folder / name / "scored").read_text())
 
     def behave(self, name: str, how: str, version: str = "") -> None:
-        """well, nan, shape, range, constant, raise, crash or "sleep SECONDS", from the next request on.
+        """well, nan, shape, range, constant, frames, raise, crash or "sleep SECONDS", from the next request.
 
         Of all versions, or of one.
         """

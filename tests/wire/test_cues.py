@@ -56,6 +56,8 @@ async def test_finals_carry_cues_and_spans_and_the_session_says_so(spoken: NDArr
         for span in final.saliency:
             assert seconds(final.audio_start) <= seconds(span.audio_start) < seconds(span.audio_end)
             assert seconds(span.audio_end) <= seconds(final.audio_end) + 1e-9
+        occluded = pb.SALIENCY_METHOD_OCCLUSION
+        assert final.saliency_method == (occluded if final.saliency else pb.SALIENCY_METHOD_UNSPECIFIED)
     assert any(final.saliency for final in scored)
     assert not any(cue.HasField("z_score") for final in scored[:4] for cue in final.cues)
     late = {cue.name: cue for cue in scored[-1].cues}

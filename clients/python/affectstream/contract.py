@@ -49,6 +49,11 @@ DIMS: Final = Tensor("DIMS", "FP32", (-1,))
 """One value in 0..1 for each of the model's dimensions."""
 EMBEDDING: Final = Tensor("EMBEDDING", "FP32", (-1,))
 """The layer before the heads, for a user's own probe; not a speaker embedding."""
+FRAME_ATTENTION: Final = Tensor("FRAME_ATTENTION", "FP32", (-1,))
+"""Optional: how much the model looked at each frame of `ATTENTION_FRAME_SAMPLES` of AUDIO, padding too; 0 or
+more. Asked for only where somebody wants to know where the score rests."""
+ATTENTION_FRAME_SAMPLES: Final = 320
+"""Samples at 16 kHz for each value of FRAME_ATTENTION: 50 a second. The last frame may be a part of one."""
 
 BUCKETS_SAMPLES: Final = (16_000, 32_000, 64_000, 128_000, 256_000, 480_000)
 """Lengths that AUDIO is padded to on its way to an inference server whose model takes any length:

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from affectstream import events, values
 from affectstream.config import AudioFormat, Channel, Endpointing, Outputs
-from affectstream.enums import AffectStatus, CloseReason, Stage, Trigger, known
+from affectstream.enums import AffectStatus, CloseReason, SaliencyMethod, Stage, Trigger, known
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.values import AudioTime
 
@@ -249,6 +249,7 @@ def _affect(m: pb.AffectEvent, envelope: _Envelope) -> events.AffectEvent:
             )
             for span in m.saliency
         ),
+        saliency_method=known(SaliencyMethod, m.saliency_method),
         embedding=tuple(m.embedding),
         model=_model(m),
         timing=_timing(m.timing) if m.HasField("timing") else None,

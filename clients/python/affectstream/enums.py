@@ -107,6 +107,15 @@ class AffectStatus(IntEnum):
     MODEL_ERROR = 8
 
 
+class SaliencyMethod(IntEnum):
+    """How the spans of `AffectEvent.saliency` were found."""
+
+    OCCLUSION = 1
+    """The utterance was scored with one part after another silent; a weight is of what the top label lost."""
+    ATTENTION = 2
+    """The model says which parts it looked at; a weight is of that, whatever the label."""
+
+
 class CloseReason(IntEnum):
     """Why a stream or a session ended."""
 

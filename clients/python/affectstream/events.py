@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from affectstream.config import AudioFormat, Channel, Endpointing, Outputs
-from affectstream.enums import AffectStatus, CloseReason, Stage, Trigger
+from affectstream.enums import AffectStatus, CloseReason, SaliencyMethod, Stage, Trigger
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.values import (
     AudioTime,
@@ -137,6 +137,8 @@ class AffectEvent(Event):
     guidance: Guidance | None
     cues: tuple[Cue, ...]
     saliency: tuple[SalientSpan, ...]
+    saliency_method: SaliencyMethod | int
+    """How `saliency` was found; 0: there are no spans, or the server does not say."""
     embedding: tuple[float, ...]
     model: ModelInfo | None
     timing: Timing | None

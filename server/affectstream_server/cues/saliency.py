@@ -1,6 +1,7 @@
-"""Saliency: which parts of an utterance its score rests on, by leaving parts out and looking what changes.
+"""Saliency: which parts of an utterance its score rests on.
 
-Occlusion, as in M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV
+By the model's own attention where it has one; else by leaving parts out and looking what changes. That is
+occlusion, as in M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV
 2014: it asks nothing of a model but scores. Each part is left out twice, in holes that overlap by half.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from affectstream.contract import SAMPLE_RATE_HZ
+from affectstream.contract import ATTENTION_FRAME_SAMPLES, SAMPLE_RATE_HZ
 from affectstream_server.cues.frames import HOP, WINDOW, Mask
 from affectstream_server.stages.decode import Samples
 from affectstream_server.timeline import samples_of_ms
@@ -28,6 +29,8 @@ _LEAST_HOLES: Final = 4
 _LEAST_STEP: Final = samples_of_ms(100)
 _LEAST_DROP: Final = 0.02
 """Of the top label's log-probability by leaving a part out; below it, no part weighs more than another."""
+_LEAST_OVER_EVEN: Final = 1.1
+"""Attention on a part over an even share of it; below it, no part weighs more than another."""
 _SHARE: Final = 0.6
 """Of the whole weight that the spans hold together, in as few steps as will do."""
 _FADE: Final = samples_of_ms(5)
@@ -77,8 +80,26 @@ def spans(samples: int, probability: float, without_hole: NDArray[np.floating[An
     """
     drops = math.log(max(probability, 1e-6)) - np.log(np.maximum(without_hole, 1e-6))
     steps = np.maximum((drops[:-1] + drops[1:]) / 2, 0)
-    if not len(steps) or steps.max() < _LEAST_DROP:
+    return _heaviest(samples, steps) if len(steps) and steps.max() >= _LEAST_DROP else []
+
+
+def attended(samples: int, attention: NDArray[np.floating[Any]]) -> list[Span]:
+    """At most four spans that the model looked at most, in order.
+
+    ``attention[frames]`` is what it looked at each `ATTENTION_FRAME_SAMPLES`, 0 or more. None of an
+    utterance below 300 ms, and where it looked everywhere alike.
+    """
+    count = min(MOST_HOLES, samples // _LEAST_STEP + 1) - 1
+    if count < _LEAST_HOLES - 1:
         return []
+    looked = np.concatenate([[0.0], np.cumsum(attention, dtype=float)])
+    at = np.linspace(0, samples, count + 1) / ATTENTION_FRAME_SAMPLES
+    steps = np.diff(np.interp(at, np.arange(len(looked)), looked))
+    return _heaviest(samples, steps) if steps.max() > _LEAST_OVER_EVEN * steps.mean() else []
+
+
+def _heaviest(samples: int, steps: NDArray[np.floating[Any]]) -> list[Span]:
+    """``steps`` are the weights of equal parts of the utterance, 0 or more and not all 0."""
     shares = steps / steps.sum()
     order = np.argsort(-shares, kind="stable")
     needed = int(np.searchsorted(np.cumsum(shares[order]), _SHARE)) + 1

@@ -101,6 +101,8 @@ class EmbeddedScorer:
         audio: Samples,
         timeout_s: float,
         ticket: Ticket | None = None,
+        *,
+        attention: bool = False,  # noqa: ARG002 - it has none
     ) -> Score:
         if not 0 < len(audio) <= self.model.max_samples:
             raise ModelFault(f"{len(audio)} samples, expected 1 to {self.model.max_samples}")

@@ -76,20 +76,28 @@ class WithFallback:
         self._second.start(changed)
 
     async def score(
-        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+        self,
+        utterance_id: str,
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket | None = None,
+        *,
+        attention: bool = False,
     ) -> Score:
         until = asyncio.get_running_loop().time() + timeout_s
         try:
             if self._first.trouble:
                 raise ScorerUnavailable("the model is not ready; the server's log says why")
-            return await self._first.score(utterance_id, audio, _FIRST_SHARE * timeout_s, ticket)
+            return await self._first.score(
+                utterance_id, audio, _FIRST_SHARE * timeout_s, ticket, attention=attention
+            )
         except ScorerOverloaded:
             raise
         except ScoringError as error:
             _log.info("utterance %s falls back: %s", utterance_id, error)
             self.counts["fell_back"] += 1
             left = until - asyncio.get_running_loop().time()
-            score = await self._second.score(utterance_id, audio, left, ticket)
+            score = await self._second.score(utterance_id, audio, left, ticket, attention=attention)
             return replace(score, model=self._model, detail=f"the fallback model answered: {error}")
 
     async def close(self) -> None:

@@ -20,7 +20,6 @@ from affectstream_server.scoring.scorer import (
     ModelInfo,
     PartScorer,
     Score,
-    Scorer,
     ScorerUnavailable,
     ServedScorer,
 )
@@ -125,7 +124,9 @@ class Route:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._scorer: Scorer = router.default
+        self._scorer: ServedScorer = router.default
+        self.attention = False
+        """Scores are to say where the model looked, if it does."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ class Route:
     async def score(
         self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
     ) -> Score:
-        score = await self._scorer.score(utterance_id, audio, timeout_s, ticket)
+        score = await self._scorer.score(utterance_id, audio, timeout_s, ticket, attention=self.attention)
         if self._router.user_outputs:
             score = self._router.user_outputs.add_to(score)
         judged = self._router.judged(score.model)
@@ -160,7 +161,7 @@ class Route:
         self, score: Score, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
     ) -> NDArray[np.float32]:
         """See `PartScorer`: whoever gave ``score`` is asked."""
-        scorer: Scorer = self._scorer
+        scorer = self._scorer
         if isinstance(scorer, WithFallback):
             scorer = scorer.which(score.model)
         if not isinstance(scorer, PartScorer):

@@ -89,6 +89,9 @@ class Score:
     """What the words had against the voice, where they were weighed in, 0..1."""
     user_answers: tuple[UserAnswer, ...] = ()
     """Of outputs that users taught on this model."""
+    attention: NDArray[np.float32] | None = None
+    """How much the model looked at each frame of `contract.ATTENTION_FRAME_SAMPLES` of the utterance, 0 or
+    more; None: not asked for, or the model does not say."""
 
 
 class Scorer(Protocol):
@@ -133,6 +136,18 @@ class ServedScorer(Scorer, Protocol):
 
     def start(self, changed: Callable[[], None]) -> None:
         """Begin; ``changed`` is told when `trouble` or `model` changes. Needs a running loop."""
+        ...
+
+    async def score(
+        self,
+        utterance_id: str,
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket | None = None,
+        *,
+        attention: bool = False,
+    ) -> Score:
+        """See `Scorer`; with ``attention`` the score has that, too, where the model says it."""
         ...
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -34,7 +35,7 @@ from affectstream_server.scoring.triton_client import (
     Unreachable,
 )
 from affectstream_server.scoring.triton_parts import Parts
-from affectstream_server.scoring.triton_watch import Serving, Watch, score_of
+from affectstream_server.scoring.triton_watch import Serving, Watch, attention_of, score_of
 from affectstream_server.settings import TritonSettings
 from affectstream_server.stages.decode import Samples
 
@@ -45,6 +46,17 @@ _LEAST_S: Final = 0.001
 _LOOKS: Final = 4
 _NOT_LOADED: Final = "the model is not loaded"
 _NOT_READY: Final = "the model is not ready; the server's log says why"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One call of `score`. Times are `time.perf_counter`."""
+
+    utterance_id: str
+    audio: Samples
+    attention: bool
+    asked: float
+    until: float
 
 
 class TritonScorer:
@@ -114,12 +126,19 @@ class TritonScorer:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def score(
-        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+        self,
+        utterance_id: str,
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket | None = None,
+        *,
+        attention: bool = False,
     ) -> Score:
         asked = time.perf_counter()
+        wanted = _Wanted(utterance_id, audio, attention, asked, asked + timeout_s)
         try:
             async with self._gate.place(ticket or Ticket(), len(audio), timeout_s):
-                return await self._admitted(utterance_id, audio, asked, asked + timeout_s)
+                return await self._admitted(wanted)
         except (TimeoutError, TimedOut):
             self.counts["too_late"] += 1
             raise ScoreTooLate(f"no score within {timeout_s * 1_000:.0f} ms") from None
@@ -135,19 +154,19 @@ class TritonScorer:
             raise ScorerUnavailable(_NOT_READY)
         return await self._parts.score(serving, audio, holes, ticket, timeout_s)
 
-    async def _admitted(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
+    async def _admitted(self, wanted: _Wanted) -> Score:
         """One utterance past the breaker, which learns of the outcome."""
         serving = self._watch.serving
         if serving is None:
             raise ScorerUnavailable(_NOT_READY)
-        if not 0 < len(audio) <= serving.model.max_samples:
-            raise ModelFault(f"{len(audio)} samples, expected 1 to {serving.model.max_samples}")
+        if not 0 < (samples := len(wanted.audio)) <= serving.model.max_samples:
+            raise ModelFault(f"{samples} samples, expected 1 to {serving.model.max_samples}")
         its_pass = self._breaker.admit()
         if its_pass is None:
             self.counts["refused_by_breaker"] += 1
             raise ScorerUnavailable("the inference server failed too often and is not asked for a moment")
         try:
-            score = await self._ask(serving, utterance_id, audio, asked, until)
+            score = await self._ask(serving, wanted)
         except (TimedOut, Unreachable, ModelFault) as error:
             self._breaker.failed(its_pass)
             self._watch.nudge()
@@ -160,63 +179,63 @@ class TritonScorer:
         self._breaker.succeeded(its_pass)
         return score
 
-    async def _ask(
-        self, serving: Serving, utterance_id: str, audio: Samples, asked: float, until: float
-    ) -> Score:
+    async def _ask(self, serving: Serving, wanted: _Wanted) -> Score:
         self._budget.earn()
         try:
-            return await self._ask_once(serving, utterance_id, audio, asked, until)
+            return await self._ask_once(serving, wanted)
         except Unreachable as error:
             self.counts["unreachable"] += 1
-            _log.warning("utterance %s: %s", utterance_id, error)
+            _log.warning("utterance %s: %s", wanted.utterance_id, error)
             self._watch.nudge()
             if not self._budget.spend():
                 raise
             self.counts["retried"] += 1
-            await asyncio.sleep(min(_RETRY_AFTER_S, max(0.0, until - time.perf_counter())))
+            await asyncio.sleep(min(_RETRY_AFTER_S, max(0.0, wanted.until - time.perf_counter())))
             again = self._watch.serving
         except NotThere as error:
-            _log.info("utterance %s: %s", utterance_id, error)
-            return await self._ask_anew(utterance_id, audio, asked, until)
+            _log.info("utterance %s: %s", wanted.utterance_id, error)
+            return await self._ask_anew(wanted)
         if again is None:
             raise ScorerUnavailable(_NOT_READY)
         try:
-            return await self._ask_once(again, utterance_id, audio, asked, until)
+            return await self._ask_once(again, wanted)
         except NotThere as error:
             raise ScorerUnavailable(_NOT_LOADED) from error
 
-    async def _ask_anew(self, utterance_id: str, audio: Samples, asked: float, until: float) -> Score:
+    async def _ask_anew(self, wanted: _Wanted) -> Score:
         """Look and ask a few times: while one version replaces another, a look may still see the old."""
         for _ in range(_LOOKS):
-            async with asyncio.timeout(until - time.perf_counter()):
+            async with asyncio.timeout(wanted.until - time.perf_counter()):
                 serving = await self._watch.look_again()
             if serving is None:
                 raise ScorerUnavailable(_NOT_READY)
             try:
-                return await self._ask_once(serving, utterance_id, audio, asked, until)
+                return await self._ask_once(serving, wanted)
             except NotThere as error:
-                _log.info("utterance %s: %s", utterance_id, error)
+                _log.info("utterance %s: %s", wanted.utterance_id, error)
         raise ScorerUnavailable(_NOT_LOADED)
 
-    async def _ask_once(
-        self, serving: Serving, utterance_id: str, audio: Samples, asked: float, until: float
-    ) -> Score:
+    async def _ask_once(self, serving: Serving, wanted: _Wanted) -> Score:
         sent = time.perf_counter()
-        if until - sent < _LEAST_S:
+        if wanted.until - sent < _LEAST_S:
             raise TimedOut("no time is left")
         self.counts["asked"] += 1
         try:
             with SCORING.get().call(serving.model, self._breaker.state.value) as request_id:
-                question = serving.question(request_id or utterance_id, audio, self.name)
-                tensors = await self._client.infer(question, until - sent)
-            return score_of(
+                question = serving.question(
+                    request_id or wanted.utterance_id, wanted.audio, self.name, attention=wanted.attention
+                )
+                tensors = await self._client.infer(question, wanted.until - sent)
+            score = score_of(
                 serving.model,
                 tensors,
                 compute_ms=(time.perf_counter() - sent) * 1_000,
-                queue_ms=(sent - asked) * 1_000,
+                queue_ms=(sent - wanted.asked) * 1_000,
             )
+            attention = attention_of(serving.model, serving.layout, tensors, len(wanted.audio))
+            return replace(score, attention=attention)
         except Broken as error:
-            _log.warning("utterance %s: %s", utterance_id, error)
+            _log.warning("utterance %s: %s", wanted.utterance_id, error)
             raise ModelFault(f"{serving.model.name}: the model failed") from None
         except ModelFault:
             self.counts["discarded"] += 1

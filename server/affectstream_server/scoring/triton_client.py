@@ -25,7 +25,6 @@ from affectstream.contract import DIMS, EMBEDDING, LOGITS
 Headers = Callable[[], Mapping[str, str]]
 """What goes with a call beside its tensors: trace context. Called in the context of the one who asks."""
 
-_TENSORS: Final = (LOGITS.name, DIMS.name, EMBEDDING.name)
 _CHANNEL: Final = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
@@ -73,6 +72,8 @@ class Question:
     version: str
     request_id: str
     tensors: Sequence[tuple[str, str, NDArray[Any]]]
+    outputs: Sequence[str] = (LOGITS.name, DIMS.name, EMBEDDING.name)
+    """What to answer with, by name."""
 
 
 class TritonClient:
@@ -109,9 +110,10 @@ class TritonClient:
         return config
 
     async def infer(self, question: Question, timeout_s: float) -> dict[str, NDArray[Any] | None]:
-        """LOGITS, DIMS and EMBEDDING as they came; None for one that did not. Raises `TritonError`."""
-        result = await self._infer(question, [InferRequestedOutput(name) for name in _TENSORS], timeout_s)
-        return {name: _array(result, name) for name in _TENSORS}
+        """The question's outputs as they came; None for one that did not. Raises `TritonError`."""
+        wanted = [InferRequestedOutput(name) for name in question.outputs]
+        result = await self._infer(question, wanted, timeout_s)
+        return {name: _array(result, name) for name in question.outputs}
 
     async def labels(self, question: Question, count: int, timeout_s: float) -> tuple[str, ...]:
         """The labels that Triton itself puts to the places of LOGITS, in order; "" where it has none."""

@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affectstream.contract import (
+    ATTENTION_FRAME_SAMPLES,
     AUDIO,
     BUCKETS_SAMPLES,
     DIMENSIONS,
     DIMS,
     EMBEDDING,
     EMOTIONS,
+    FRAME_ATTENTION,
     LOGITS,
     METADATA_PREFIX,
     NUM_SAMPLES,
@@ -35,17 +37,27 @@ class ContractMismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How an utterance becomes a model's input tensors."""
+    """How an utterance becomes a model's input tensors, and which it answers with."""
 
     audio_type: str
     """INT16 or FP32; full scale is ±32,768 in both."""
     fixed_samples: int
     """The one length that the model takes; 0: any, padded to a bucket."""
+    has_attention: bool = False
+    """It has FRAME_ATTENTION."""
+
+    def padded_samples(self, samples: int) -> int:
+        """The length of AUDIO for so many samples."""
+        return self.fixed_samples or next(size for size in BUCKETS_SAMPLES if size >= samples)
+
+    def outputs(self, *, attention: bool) -> tuple[str, ...]:
+        """What to ask for; with ``attention`` FRAME_ATTENTION, too, where there is one."""
+        wanted = (LOGITS, DIMS, EMBEDDING, *((FRAME_ATTENTION,) if attention and self.has_attention else ()))
+        return tuple(tensor.name for tensor in wanted)
 
     def tensors(self, audio: Samples) -> list[tuple[str, str, NDArray[Any]]]:
         """Name, type and values ``[1, …]`` of every input for int16 ``[n]``, padded with zeros."""
-        length = self.fixed_samples or next(size for size in BUCKETS_SAMPLES if size >= len(audio))
-        padded = np.zeros((1, length), _AUDIO_TYPES[f"TYPE_{self.audio_type}"])
+        padded = np.zeros((1, self.padded_samples(len(audio))), _AUDIO_TYPES[f"TYPE_{self.audio_type}"])
         padded[0, : len(audio)] = audio
         tensors: list[tuple[str, str, NDArray[Any]]] = [(AUDIO.name, self.audio_type, padded)]
         if not self.fixed_samples:
@@ -59,8 +71,13 @@ def parameters_of(config: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value.get("string_value", "")) for key, value in config.get("parameters", {}).items()}
 
 
+def frames_of(samples: int) -> int:
+    """How many values of FRAME_ATTENTION so many samples have."""
+    return -(-samples // ATTENTION_FRAME_SAMPLES)
+
+
 def layout_of(config: Mapping[str, Any]) -> Layout:
-    """How a model's inputs are to be filled. Raises `ContractMismatch`."""
+    """How a model's inputs are to be filled, and what it can be asked for. Raises `ContractMismatch`."""
     inputs = _by_name(config, "input")
     dtype, length = _of(inputs, AUDIO)
     if dtype not in _AUDIO_TYPES:
@@ -72,7 +89,7 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
         raise ContractMismatch(f"it wants {', '.join(sorted(set(inputs) - known))}, which nobody has")
     if int(config.get("max_batch_size", 0)) < 1:
         raise ContractMismatch("max_batch_size is 0, expected 1 or more: every tensor has a batch axis")
-    return Layout(dtype.removeprefix("TYPE_"), max(0, length))
+    return Layout(dtype.removeprefix("TYPE_"), max(0, length), _has_attention(config, length))
 
 
 def model_of(config: Mapping[str, Any], version: str, labels: Sequence[str]) -> ModelInfo:
@@ -129,6 +146,20 @@ def output_sizes(config: Mapping[str, Any]) -> dict[str, int]:
             )
         sizes[tensor.name] = size
     return sizes
+
+
+def _has_attention(config: Mapping[str, Any], audio_samples: int) -> bool:
+    outputs = _by_name(config, "output")
+    if FRAME_ATTENTION.name not in outputs:
+        return False
+    expected = _ANY if audio_samples == _ANY else frames_of(audio_samples)
+    dtype, frames = _of(outputs, FRAME_ATTENTION)
+    if (dtype, frames) != (f"TYPE_{FRAME_ATTENTION.dtype}", expected):
+        raise ContractMismatch(
+            f"{FRAME_ATTENTION.name} is {dtype} [{frames}], expected {FRAME_ATTENTION.dtype} [{expected}]: "
+            f"one value for each {ATTENTION_FRAME_SAMPLES} samples of {AUDIO.name}"
+        )
+    return True
 
 
 def _by_name(config: Mapping[str, Any], side: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from affectstream.contract import DIMS, EMBEDDING, LOGITS
+from affectstream.contract import DIMS, EMBEDDING, FRAME_ATTENTION, LOGITS
 from affectstream_server.scoring.canary import Answer, CanaryFailed, canary_audio, known_answer
 from affectstream_server.scoring.scorer import ModelFault, ModelInfo, Score, checked_score
 from affectstream_server.scoring.triton_client import Question as Ask
@@ -19,6 +19,7 @@ from affectstream_server.scoring.triton_client import QueueFull, TimedOut, Trito
 from affectstream_server.scoring.triton_layout import (
     ContractMismatch,
     Layout,
+    frames_of,
     layout_of,
     model_of,
     output_sizes,
@@ -44,9 +45,11 @@ class Serving:
     answer: Answer
     """What it says of the canary."""
 
-    def question(self, request_id: str, audio: NDArray[np.int16], triton_name: str) -> Ask:
+    def question(
+        self, request_id: str, audio: NDArray[np.int16], triton_name: str, *, attention: bool = False
+    ) -> Ask:
         """The request that scores int16 ``[n]``."""
-        return Ask(triton_name, self.version, request_id, self.layout.tensors(audio))
+        return _question(triton_name, self.version, request_id, self.layout, audio, attention=attention)
 
 
 class Watch:
@@ -147,10 +150,10 @@ class Watch:
         config = await self._client.config(self._name, version, self._timeout_s)
         layout = layout_of(config)
         count = output_sizes(config)[LOGITS.name]
-        question = Ask(self._name, version, "canary", layout.tensors(canary_audio()))
+        question = self._canary(layout, version, canary_audio())
         labels = await self._client.labels(question, count, self._timeout_s)
         model = model_of(config, version, labels)
-        score = await self._ask(question, model)
+        score = await self._ask(question, model, layout)
         answer = Answer.of(np.log(score.probabilities), score.dimensions)
         known = known_answer(parameters_of(config), version)
         if known is not None:
@@ -161,17 +164,23 @@ class Watch:
 
     async def _hears(self, layout: Layout, version: str, model: ModelInfo, answer: Answer) -> None:
         """Without a known answer: silence must not sound like the canary."""
-        silence = Ask(self._name, version, "canary", layout.tensors(np.zeros_like(canary_audio())))
-        score = await self._ask(silence, model)
+        silence = self._canary(layout, version, np.zeros_like(canary_audio()))
+        score = await self._ask(silence, model, layout)
         if Answer.of(np.log(score.probabilities), score.dimensions) == answer:
             raise CanaryFailed("silence and the known sound gave the same answer")
 
     async def _prove(self, serving: Serving) -> None:
-        score = await self._ask(serving.question("canary", canary_audio(), self._name), serving.model)
+        question = self._canary(serving.layout, serving.version, canary_audio())
+        score = await self._ask(question, serving.model, serving.layout)
         Answer.of(np.log(score.probabilities), score.dimensions).compare(serving.answer)
 
-    async def _ask(self, question: Ask, model: ModelInfo) -> Score:
-        return score_of(model, await self._client.infer(question, self._timeout_s))
+    def _canary(self, layout: Layout, version: str, audio: NDArray[np.int16]) -> Ask:
+        return _question(self._name, version, "canary", layout, audio, attention=True)
+
+    async def _ask(self, question: Ask, model: ModelInfo, layout: Layout) -> Score:
+        tensors = await self._client.infer(question, self._timeout_s)
+        attention_of(model, layout, tensors, len(canary_audio()))
+        return score_of(model, tensors)
 
     def _serve(self, fresh: Serving) -> None:
         _log.info("%s version %s serves", self._name, fresh.version)
@@ -192,6 +201,12 @@ class Watch:
             _log.warning("%s at %s: %s", self._name, self._client.address, what, exc_info=fault)
 
 
+def _question(
+    name: str, version: str, request_id: str, layout: Layout, audio: NDArray[np.int16], *, attention: bool
+) -> Ask:
+    return Ask(name, version, request_id, layout.tensors(audio), layout.outputs(attention=attention))
+
+
 def score_of(
     model: ModelInfo,
     tensors: dict[str, NDArray[Any] | None],
@@ -200,11 +215,34 @@ def score_of(
     queue_ms: float = 0.0,
 ) -> Score:
     """A score from the tensors of one answer. Raises `ModelFault` where they cannot be right."""
-    rows = []
-    for name in (LOGITS.name, DIMS.name, EMBEDDING.name):
-        tensor = tensors.get(name)
-        if tensor is None or tensor.dtype != np.float32 or tensor.ndim < 1 or len(tensor) != 1:
-            shape = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
-            raise ModelFault(f"{model.name}: {name} is {shape}, expected float32 with one row")
-        rows.append(tensor[0])
-    return checked_score(model, rows[0], rows[1], rows[2], compute_ms=compute_ms, queue_ms=queue_ms)
+    logits, dimensions, embedding = (
+        _row(model, tensors, name) for name in (LOGITS.name, DIMS.name, EMBEDDING.name)
+    )
+    return checked_score(model, logits, dimensions, embedding, compute_ms=compute_ms, queue_ms=queue_ms)
+
+
+def attention_of(
+    model: ModelInfo, layout: Layout, tensors: dict[str, NDArray[Any] | None], samples: int
+) -> NDArray[np.float32] | None:
+    """How much the model looked at each frame of so many samples, without the padding; None: not asked for.
+
+    Raises `ModelFault` where it cannot be right.
+    """
+    name = FRAME_ATTENTION.name
+    if name not in tensors:
+        return None
+    row, frames = _row(model, tensors, name), frames_of(layout.padded_samples(samples))
+    if row.shape != (frames,):
+        raise ModelFault(f"{model.name}: {name} has shape {list(row.shape)}, expected [{frames}]")
+    if not (np.isfinite(row).all() and row.min() >= 0.0):
+        raise ModelFault(f"{model.name}: {name} holds values that are not finite, or below 0")
+    return row[: frames_of(samples)]
+
+
+def _row(model: ModelInfo, tensors: dict[str, NDArray[Any] | None], name: str) -> NDArray[np.float32]:
+    tensor = tensors.get(name)
+    if tensor is None or tensor.dtype != np.float32 or tensor.ndim < 1 or len(tensor) != 1:
+        shape = "nothing" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+        raise ModelFault(f"{model.name}: {name} is {shape}, expected float32 with one row")
+    row: NDArray[np.float32] = tensor[0]
+    return row

@@ -30,7 +30,7 @@ from affectstream_server.utterance import Utterance
 
 @dataclass(frozen=True, slots=True)
 class Occlusion:
-    """The extra scores that saliency asked for. Times are `time.perf_counter`."""
+    """The extra scores that saliency took. Times are `time.perf_counter`."""
 
     began: float
     ended: float
@@ -52,7 +52,7 @@ class Explanation:
     missing: str = ""
     """What was asked for and is not here, and why."""
     occlusion: Occlusion | None = None
-    """Only where saliency was asked for."""
+    """How ``spans`` were found; None: by the model's own attention, or nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,10 @@ def _explain(event: pb.AffectEvent, explanation: Explanation, start: int) -> Non
     for span in explanation.spans:
         event.saliency.add(
             audio_start=duration(start + span.start), audio_end=duration(start + span.end), weight=span.weight
+        )
+    if explanation.spans:
+        event.saliency_method = (
+            pb.SALIENCY_METHOD_OCCLUSION if explanation.occlusion else pb.SALIENCY_METHOD_ATTENTION
         )
     event.status_detail = "; ".join(filter(None, (event.status_detail, explanation.missing)))
 

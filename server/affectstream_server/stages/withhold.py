@@ -20,6 +20,7 @@ def withhold(event: pb.AffectEvent) -> None:
         "guidance",
         "cues",
         "saliency",
+        "saliency_method",
         "embedding",
         "user_outputs",
         "text_fused",

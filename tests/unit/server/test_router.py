@@ -40,6 +40,7 @@ class Named:
         self.fails = fails
         self.wait_s = wait_s
         self.timeouts: list[float] = []
+        self.attentions: list[bool] = []
 
     @property
     def model(self) -> ModelInfo:
@@ -60,8 +61,11 @@ class Named:
         audio: Samples,  # noqa: ARG002
         timeout_s: float,
         ticket: Ticket | None = None,  # noqa: ARG002
+        *,
+        attention: bool = False,
     ) -> Score:
         self.timeouts.append(timeout_s)
+        self.attentions.append(attention)
         await asyncio.sleep(self.wait_s)
         if self.fails is not None:
             raise self.fails
@@ -89,6 +93,15 @@ async def test_name_goes_before_language_and_language_before_the_default() -> No
     assert await answered(router, language="den") == "a-model"
     assert await answered(router, "nobody") == "a-model"  # the configuration's check refuses it
     assert router.names == ("a", "b", "c", "a-model", "b-model", "c-model")
+
+
+async def test_whichever_model_scores_is_asked_where_it_looked_if_the_stream_wants_to_know() -> None:
+    first, second = Named("a", fails=ModelFault("f")), Named("b")
+    route = Router([WithFallback(first, second)]).open()
+    await route.score("u", AUDIO, 1.0)
+    route.attention = True
+    await route.score("u", AUDIO, 1.0)
+    assert first.attentions == second.attentions == [False, True]
 
 
 async def test_settings_say_which_signal_is_trusted_whichever_model_answers() -> None:

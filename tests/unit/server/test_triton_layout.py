@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from affectstream.contract import BUCKETS_SAMPLES, EMOTIONS
+from affectstream_server.scoring.scorer import ModelFault
 from affectstream_server.scoring.triton_layout import ContractMismatch, layout_of, model_of
+from affectstream_server.scoring.triton_watch import attention_of
 
 LABELS = ("neutral", "happy", "sad", "angry")
 
@@ -92,6 +96,56 @@ def test_an_engine_needs_no_parameters() -> None:
     assert model.dimensions == ("valence", "arousal", "dominance")
     assert (model.max_samples, model.calibrated, model.embedding_size) == (480_000, False, 256)
     assert (model.min_snr_db, model.min_speech_ms) == (None, 0)
+
+
+def test_where_the_model_looked_is_asked_for_only_where_it_is_wanted_and_known() -> None:
+    scores = ("LOGITS", "DIMS", "EMBEDDING")
+    assert layout_of(ENGINE).outputs(attention=True) == (*scores, "FRAME_ATTENTION")
+    assert layout_of(ENGINE).outputs(attention=False) == scores
+    assert layout_of(CONFIG).outputs(attention=True) == scores
+    any_length = changed(output=[*CONFIG["output"], output("FRAME_ATTENTION", -1)])
+    assert layout_of(any_length).has_attention
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"dims": ["1499"]}, "FRAME_ATTENTION is TYPE_FP32 [1499], expected FP32 [1500]"),
+        ({"data_type": "TYPE_FP16"}, "FRAME_ATTENTION is TYPE_FP16 [1500], expected FP32 [1500]"),
+        ({"dims": ["1500", "1"]}, "FRAME_ATTENTION has shape [1500, 1], expected one axis"),
+    ],
+)
+def test_attention_that_is_not_one_value_each_20_ms_is_refused(found: dict[str, Any], expected: str) -> None:
+    *others, attention = ENGINE["output"]
+    with pytest.raises(ContractMismatch, match=re.escape(expected)):
+        layout_of(ENGINE | {"output": [*others, attention | found]})
+
+
+@pytest.mark.parametrize("length", [1, 320, 321, 16_000])
+def test_attention_on_the_padding_is_cut_off(length: int) -> None:
+    whole = np.arange(1_500, dtype=np.float32)
+    model, layout = model_of(ENGINE, "1", EMOTIONS), layout_of(ENGINE)
+    kept = attention_of(model, layout, {"FRAME_ATTENTION": whole[np.newaxis]}, length)
+    assert kept is not None
+    np.testing.assert_array_equal(kept, np.arange(-(-length // 320)))
+    assert attention_of(model, layout, {}, length) is None, "it was not asked for"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (None, "is nothing"),
+        (np.ones((1, 1_500), np.float64), "is float64"),
+        (np.ones((1, 1_499), np.float32), r"has shape \[1499\], expected \[1500\]"),
+        (np.full((1, 1_500), np.nan, np.float32), "not finite"),
+        (np.full((1, 1_500), -0.1, np.float32), "below 0"),
+    ],
+)
+def test_attention_that_cannot_be_right_is_a_fault_of_the_model(
+    answer: NDArray[Any] | None, why: str
+) -> None:
+    with pytest.raises(ModelFault, match=f"FRAME_ATTENTION .*{why}"):
+        attention_of(model_of(ENGINE, "1", EMOTIONS), layout_of(ENGINE), {"FRAME_ATTENTION": answer}, 16_000)
 
 
 @pytest.mark.parametrize(

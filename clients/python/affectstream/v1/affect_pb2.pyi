@@ -330,6 +330,28 @@ AFFECT_STATUS_MODEL_ERROR: AffectStatus.ValueType  # 8
 """The model failed or answered something that cannot be right."""
 Global___AffectStatus: _TypeAlias = AffectStatus  # noqa: Y015
 
+class _SaliencyMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SaliencyMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SaliencyMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SALIENCY_METHOD_UNSPECIFIED: _SaliencyMethod.ValueType  # 0
+    SALIENCY_METHOD_OCCLUSION: _SaliencyMethod.ValueType  # 1
+    """The utterance was scored with one part after another silent; a weight is of what the top label lost by it."""
+    SALIENCY_METHOD_ATTENTION: _SaliencyMethod.ValueType  # 2
+    """The model says which parts it looked at; a weight is of that, whatever the label."""
+
+class SaliencyMethod(_SaliencyMethod, metaclass=_SaliencyMethodEnumTypeWrapper):
+    """How the spans of `saliency` were found."""
+
+SALIENCY_METHOD_UNSPECIFIED: SaliencyMethod.ValueType  # 0
+SALIENCY_METHOD_OCCLUSION: SaliencyMethod.ValueType  # 1
+"""The utterance was scored with one part after another silent; a weight is of what the top label lost by it."""
+SALIENCY_METHOD_ATTENTION: SaliencyMethod.ValueType  # 2
+"""The model says which parts it looked at; a weight is of that, whatever the label."""
+Global___SaliencyMethod: _TypeAlias = SaliencyMethod  # noqa: Y015
+
 class _CloseReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -2299,6 +2321,7 @@ class AffectEvent(_message.Message):
     TEXT_FUSED_FIELD_NUMBER: _builtins.int
     TEXT_WEIGHT_FIELD_NUMBER: _builtins.int
     USER_OUTPUTS_FIELD_NUMBER: _builtins.int
+    SALIENCY_METHOD_FIELD_NUMBER: _builtins.int
     utterance_id: _builtins.str
     """As in speech_started."""
     turn_id: _builtins.str
@@ -2321,6 +2344,8 @@ class AffectEvent(_message.Message):
     """Transcripts were weighed in: `emotions` and what follows from them are of voice and words together."""
     text_weight: _builtins.float
     """Weight that the words had against the voice, 0..1. Set with text_fused."""
+    saliency_method: Global___SaliencyMethod.ValueType
+    """How `saliency` was found. Unspecified where there are no spans."""
     @_builtins.property
     def audio_start(self) -> _duration_pb2.Duration:
         """The scored samples are exactly [audio_start, audio_end)."""
@@ -2405,10 +2430,11 @@ class AffectEvent(_message.Message):
         text_fused: _builtins.bool = ...,
         text_weight: _builtins.float | None = ...,
         user_outputs: _abc.Iterable[Global___UserOutput] | None = ...,
+        saliency_method: Global___SaliencyMethod.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight", "audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "dimensions", b"dimensions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "text_weight", b"text_weight", "timing", b"timing", "uncertainty", b"uncertainty"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight", "audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "continues_utterance_id", b"continues_utterance_id", "cues", b"cues", "dimensions", b"dimensions", "embedding", b"embedding", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "saliency", b"saliency", "stage", b"stage", "status", b"status", "status_detail", b"status_detail", "text_fused", b"text_fused", "text_weight", b"text_weight", "timing", b"timing", "top_label", b"top_label", "traceparent", b"traceparent", "trigger", b"trigger", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "user_outputs", b"user_outputs", "utterance_id", b"utterance_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight", "audio_end", b"audio_end", "audio_start", b"audio_start", "change", b"change", "continues_utterance_id", b"continues_utterance_id", "cues", b"cues", "dimensions", b"dimensions", "embedding", b"embedding", "emotions", b"emotions", "guidance", b"guidance", "model", b"model", "quality", b"quality", "saliency", b"saliency", "saliency_method", b"saliency_method", "stage", b"stage", "status", b"status", "status_detail", b"status_detail", "text_fused", b"text_fused", "text_weight", b"text_weight", "timing", b"timing", "top_label", b"top_label", "traceparent", b"traceparent", "trigger", b"trigger", "turn_id", b"turn_id", "uncertainty", b"uncertainty", "user_outputs", b"user_outputs", "utterance_id", b"utterance_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__text_weight: _TypeAlias = _typing.Literal["text_weight"]  # noqa: Y015
     _WhichOneofArgType__text_weight: _TypeAlias = _typing.Literal["_text_weight", b"_text_weight"]  # noqa: Y015

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from affectstream.contract import ATTENTION_FRAME_SAMPLES
+from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.cues.saliency import Span
 from affectstream_server.explain import Explainer
 from affectstream_server.scoring.embedded import EmbeddedScorer
@@ -18,7 +20,7 @@ from affectstream_server.scoring.load import Load, Ticket
 from affectstream_server.scoring.router import Route, Router
 from affectstream_server.scoring.scorer import Score, ScoringError
 from affectstream_server.settings import load
-from affectstream_server.stages.decide import Verdict
+from affectstream_server.stages.decide import Verdict, affect_event
 from affectstream_server.stages.decode import Samples
 from affectstream_server.stages.score import ScoringQueue, score_utterance
 from affectstream_server.utterance import Utterance
@@ -34,6 +36,17 @@ class Spoken(Route):
     wait_s = 0.0
     failure: Exception | None = None
     holes_asked = 0
+    looks = False
+    """Its scores have attention where that is asked for, as a model's that has it: on the second half."""
+
+    async def score(
+        self, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket | None = None
+    ) -> Score:
+        score = await super().score(utterance_id, audio, timeout_s, ticket)
+        if not (self.looks and self.attention):
+            return score
+        frames = np.arange(-(-len(audio) // ATTENTION_FRAME_SAMPLES))
+        return replace(score, attention=(frames > len(frames) / 2).astype(np.float32))
 
     async def score_without(
         self, score: Score, audio: Samples, holes: Sequence[Span], ticket: Ticket, timeout_s: float
@@ -83,9 +96,29 @@ async def test_an_utterance_has_its_cues_its_spans_and_the_cues_inside_them(rout
     assert min(parts) <= whole <= max(parts)
 
 
+async def test_a_model_that_says_where_it_looked_is_not_asked_about_parts(route: Spoken) -> None:
+    for looks, method in (
+        (True, pb.SALIENCY_METHOD_ATTENTION),
+        (False, pb.SALIENCY_METHOD_OCCLUSION),
+    ):
+        route.looks, route.holes_asked = looks, 0
+        verdict, _ = await explained(route, said(), cues_wait_ms=5_000, saliency_wait_ms=5_000)
+        assert verdict.explanation is not None
+        assert verdict.explanation.inside, "cues are compared by either"
+        assert (route.holes_asked == 0) == looks
+        event = affect_event(verdict, route.model, embedding=False)
+        assert event.saliency
+        assert event.saliency_method == method
+        if looks:
+            middle = verdict.utterance.bounds.audio_start + len(TALK) / 2
+            first = event.saliency[0].audio_start.ToNanoseconds() * 16 / 1e6
+            assert first == pytest.approx(middle, abs=len(TALK) / 10)
+
+
 async def test_who_asks_for_nothing_has_nothing_made(route: Spoken) -> None:
     explainer = Explainer(load(environ={}))
     assert explainer.of(route, Load(8).share(), cues=False, saliency=False) is None
+    assert not route.attention, "nor is the model asked where it looked"
     explainer.close()
 
 

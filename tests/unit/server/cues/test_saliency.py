@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from affectstream_server.cues.saliency import (
     MOST_HOLES,
     MOST_SAMPLES,
     MOST_SPANS,
     Span,
+    attended,
     holes,
     inside,
     spans,
@@ -81,6 +83,42 @@ def test_spans_are_few_in_order_and_share_one_weight(left: list[float], whole: f
     bounds = [bound for span in found for bound in (span.start, span.end)]
     assert bounds == sorted(set(bounds)), "apart, in order, none empty"
     assert all(0 <= bound <= samples for bound in bounds)
+
+
+def test_what_the_model_looked_at_most_is_found() -> None:
+    attention = np.full(150, 0.1)
+    attention[50:75] = 2.0
+    (chosen,) = attended(3 * SECOND, attention)
+    assert chosen.start == pytest.approx(SECOND, abs=0.3 * SECOND)
+    assert chosen.end == pytest.approx(1.5 * SECOND, abs=0.3 * SECOND)
+    assert chosen.weight == pytest.approx(attended_share(attention, chosen), abs=1e-3)
+
+
+def test_a_model_that_looked_everywhere_alike_has_no_spans() -> None:
+    assert attended(3 * SECOND, np.full(150, 1 / 1_500)) == []
+    assert attended(3 * SECOND - 7, np.full(150, 1 / 1_500)) == [], "nor where the last frame is short"
+    assert attended(3 * SECOND, np.zeros(150)) == []
+    assert attended(round(0.29 * SECOND), np.arange(15.0)) == [], "too short for parts"
+
+
+@given(st.integers(round(0.3 * SECOND), 30 * SECOND), st.data())
+def test_spans_of_attention_are_few_in_order_and_hold_their_share(samples: int, data: st.DataObject) -> None:
+    frames = -(-samples // 320)
+    attention = np.random.default_rng(data.draw(st.integers(0, 99))).dirichlet(np.full(frames, 0.3))
+    found = attended(samples, attention)
+    assert len(found) <= MOST_SPANS
+    bounds = [bound for span in found for bound in (span.start, span.end)]
+    assert bounds == sorted(set(bounds))
+    assert all(0 <= bound <= samples for bound in bounds)
+    whole = attended_share(attention, Span(0, samples))
+    for span in found:
+        assert span.weight == pytest.approx(attended_share(attention, span) / whole, abs=1e-2)
+
+
+def attended_share(attention: NDArray[np.float64], span: Span) -> float:
+    """Of all frames, sample by sample."""
+    each = np.repeat(attention / 320, 320)
+    return float(each[span.start : span.end].sum() / each.sum())
 
 
 def test_frames_belong_to_the_span_that_holds_their_middle() -> None:
