@@ -42,6 +42,16 @@ async def test_where_the_server_says_nothing_a_policy_of_ones_own_does() -> None
         assert not frame.event.proto.affect.HasField("guidance"), "the server's event is left alone"
 
 
+async def test_a_policy_of_ones_own_goes_before_the_servers() -> None:
+    async with (
+        running_server() as server,
+        agent(AffectProcessor(server.address, policy=load(POLICY))) as running,
+    ):
+        await running.caller.say(turn(UPSET))
+        (only,) = notes(await running.llm.wait_asked(1))
+        assert "upset" in only, "the server's own policy is more careful and says nothing"
+
+
 async def test_a_later_turn_replaces_the_guidance_and_an_unsure_one_removes_it() -> None:
     async with running_server(GUIDED) as server, agent(AffectProcessor(server.address)) as running:
         await running.caller.say(turn(UPSET))

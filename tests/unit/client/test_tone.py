@@ -115,6 +115,14 @@ def test_where_the_server_has_a_policy_it_alone_speaks() -> None:
     assert without.hear(event("angry")) is not None
 
 
+def test_a_policy_that_was_asked_for_speaks_whatever_the_server_says() -> None:
+    guide = ToneGuide(policy(rule(enter_after=2)))
+    guide.hear(decoded(session_started=pb.SessionStarted(guidance_policy="theirs")))
+    theirs = pb.Guidance(text="Be brief.", rule="theirs")
+    told = [guide.hear(event("angry", guidance=theirs)) for _ in range(2)]
+    assert [advice.rule if advice is not None else "" for advice in told] == ["", "upset"]
+
+
 def test_turns_are_heard_too() -> None:
     message = pb.TurnAffect(turn_id="t", status=OK, top_label="angry")
     message.emotions.add(label="angry", probability=0.9)

@@ -75,13 +75,15 @@ async def test_what_was_said_before_the_stream_was_open_is_heard() -> None:
         assert heard.dropped_s == 0
 
 
-async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembers(tmp_path: Path) -> None:
+async def test_a_final_has_the_guidance_of_the_callers_policy_else_the_servers(tmp_path: Path) -> None:
     always = {"value": "arousal", "enter_above": 0.0}
     remembers = policy(rule("again", always, enter_after=2))
     (tmp_path / "policy.yaml").write_text(source(rule("spoken", always)))
-    for served, expected in (
-        ("off", [None, "again"]),
-        (str(tmp_path / "policy.yaml"), ["spoken", "spoken"]),
+    served = str(tmp_path / "policy.yaml")
+    for server_policy, own, expected in (
+        ("off", remembers, [None, "again"]),
+        (served, remembers, [None, "again"]),
+        (served, None, ["spoken", "spoken"]),
     ):
         told: list[AffectEvent] = []
 
@@ -90,8 +92,8 @@ async def test_a_final_has_the_servers_guidance_or_that_of_a_policy_that_remembe
                 told.append(event)
 
         trusting = {"min_probability": dict.fromkeys(EMOTIONS, 0.0)}
-        async with running_server({"guidance": {"policy": served}, "scoring": trusting}) as server:
-            heard = Hearing(server.address, AudioFormat(), CALLER, listen, remembers)
+        async with running_server({"guidance": {"policy": server_policy}, "scoring": trusting}) as server:
+            heard = Hearing(server.address, AudioFormat(), CALLER, listen, own)
             try:
                 await until_connected(heard)
                 for count in (1, 2):

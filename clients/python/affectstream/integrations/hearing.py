@@ -59,7 +59,8 @@ class Hearing:
         audio: What `hear` is given.
         config: Everything else that the stream is asked for.
         on_event: Awaited for each event, in order.
-        policy: What finals say of the reply where the server says nothing; None: the one of the client.
+        policy: What finals and turns say of the reply, whatever the server says. None: what the server says,
+            or the client's own policy where it says nothing.
     """
 
     def __init__(
@@ -253,11 +254,11 @@ class Hearing:
                     log.exception("a listener failed; listening goes on")
 
     def _guided(self, event: Event) -> Event:
-        """A final with its guidance: the server's, or what the policy says after all that came before."""
+        """A final or a turn with its guidance, as `ToneGuide` gives it."""
         advice = self._guide.hear(event)
-        if advice is None or not isinstance(event, AffectEvent | TurnAffect):
-            return event
-        return replace(event, guidance=advice)
+        if isinstance(event, TurnAffect) or (isinstance(event, AffectEvent) and event.is_final):
+            return replace(event, guidance=advice)
+        return event
 
 
 def _has_values(event: Event) -> bool:

@@ -37,7 +37,8 @@ class AffectListener:
         wait_ms: Longest wait of a reply for the affect of an utterance that is under way, 0..1000.
         config: What the stream is asked for; its audio format is taken from the frames. None: defaults.
         on_event: Awaited for each event of the server, in order; finals with their guidance.
-        policy: What is said of the reply where the server says nothing; None: the one that comes along.
+        policy: What is said of the reply, whatever the server says. None: what the server says, or the policy
+            that comes along where it says nothing.
 
     Raises:
         ValueError: `wait_ms` is out of range.

@@ -74,7 +74,8 @@ class AffectProcessor(FrameProcessor):
     Args:
         server: ``"host:port"`` in plain text, or an open `AffectClient` (TLS, tokens, shared by many calls).
         config: What the stream is asked for; its audio format is taken from the frames. None: defaults.
-        policy: What is said of the reply where the server says nothing; None: the one that comes along.
+        policy: What is said of the reply, whatever the server says. None: what the server says, or the policy
+            that comes along where it says nothing.
         **kwargs: For `FrameProcessor`.
     """
 

@@ -1,4 +1,4 @@
-"""Guidance over a session: the server's own where it gives any, else a policy's that remembers."""
+"""Guidance over a session: of the policy that was asked for, else the server's own, else of the default."""
 
 from __future__ import annotations
 
@@ -57,12 +57,14 @@ class ToneGuide:
     """The tone of one session.
 
     Args:
-        policy: What to say where the server says nothing; None: the policy that comes with the client.
+        policy: What to say, whatever the server says. None: the server's own guidance where it gives any,
+            else the policy that comes with the client.
         language: BCP 47 tag of the texts; the policy's first language stands in for one that it has not.
     """
 
     def __init__(self, policy: Policy | None = None, language: str = "") -> None:
         self._policy = policy
+        self._is_chosen = policy is not None
         self._language = language
         self._tracks: Tracks | None = None
         self._served = False
@@ -87,7 +89,7 @@ class ToneGuide:
             self._tracks.clear()
         if event.guidance is not None:
             self._served = True
-        if self._served:
+        if self._served and not self._is_chosen:
             return event.guidance if event.status == AffectStatus.OK else None
         decision = self.decide(event)
         return words(self.policy, decision.rule, self._language) if decision.rule is not None else None
