@@ -85,7 +85,7 @@ class Relay:
                 await writing.write(self._stream.call, END)
                 await self._ends_within(self._settings.slow_reader_s)
         self._stop.set()
-        await self._over.wait()
+        await self._ends_within(self._settings.slow_reader_s)  # for ever, where it never began to run
 
     async def _ends_within(self, seconds: float) -> bool:
         try:
