@@ -1,11 +1,13 @@
 """What follows a score costs, on and off in turn: `python -m bench.following`.
 
-Finals are decided as a session decides them, from made-up scores, in pairs of rounds that differ in one thing
-alone. Audio is not scored and nothing is sent: what is measured is the event loop's own time for a final.
+The first table adds one thing at a time to nothing. The second is the server's whole way of a final, from its
+endpoint to its bytes, with `guidance.policy` off and on. Both in pairs of rounds that differ in one thing.
+Audio is not scored and nothing is sent: what is measured is the event loop's own time for a final.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.guidance import Advisor
 from affectstream_server.stages.baseline import Baselines
 from affectstream_server.stages.quality import clipped_ratio, snr_db
+from bench.delivered import deliver
 
 ROUNDS: Final = 60
 FINALS: Final = 400
@@ -51,6 +54,11 @@ def paired(added: Callable[[], Callable[[pb.AffectEvent], None]]) -> tuple[float
                 step(event)
             taken.append(time.thread_time_ns() - began)
         costs.append((taken[0] - taken[1]) / FINALS / 1_000)
+    return middle_of(costs)
+
+
+def middle_of(costs: list[float]) -> tuple[float, float]:
+    """The median and the median deviation from it."""
     middle = statistics.median(costs)
     return middle, statistics.median(abs(cost - middle) for cost in costs)
 
@@ -72,19 +80,39 @@ def main() -> None:
     rows = {
         "baseline": compare,
         "guidance, default policy": advise,
-        "guidance off": lambda: lambda _: None,
         f"clipped_ratio of {SECONDS} s": lambda: lambda _: void(clipped_ratio(audio)),
         f"snr_db of {SECONDS} s, for comparison": lambda: lambda _: void(snr_db(audio)),
     }
     print("| | processor time a final, µs | deviation |\n| --- | --- | --- |")
     for name, added in rows.items():
-        middle, deviation = paired(added)
-        print(f"| {name} | {middle:.1f} | {deviation:.1f} |")
+        show(name, paired(added))
+    print()
+    asyncio.run(both_ways())
     plain, guided = finals(0)[0], finals(0)[0]
     advised = Advisor(default_policy(), "en")
     guided.emotions[0].probability = 1.0
     advised.advise(guided)
     print(f"\nguidance adds {guided.ByteSize() - plain.ByteSize()} bytes to a final")
+
+
+async def both_ways() -> None:
+    """Print what a final takes of the server, with guidance and without, the one first and then the other."""
+    costs: dict[str, list[float]] = {"off": [], "default": []}
+    for number in range(ROUNDS):
+        for policy in sorted(costs, reverse=bool(number % 2)):
+            cost, _ = await deliver(policy, number, FINALS)
+            costs[policy].append(cost)
+    print("| endpoint to bytes | processor time a final, µs | deviation |\n| --- | --- | --- |")
+    for policy, found in costs.items():
+        show(f"`guidance.policy: {policy}`", middle_of(found))
+    more = [on - off for on, off in zip(costs["default"], costs["off"], strict=True)]
+    show("on more than off", middle_of(more))
+
+
+def show(name: str, found: tuple[float, float]) -> None:
+    """Print a row of a table."""
+    middle, deviation = found
+    print(f"| {name} | {middle:.1f} | {deviation:.1f} |")
 
 
 def void(_: object) -> None:
