@@ -45,7 +45,7 @@ HERE := -m pip install $(PIP_FLAGS) --no-deps --no-build-isolation -e .
 EXTRAS := models pipecat livekit server bridge fusion jwt redis telemetry triton opus plot mic cli base
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stack web web-shots triton triton-setup rules test faults test-service test-inference-server test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full capacity quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
+.PHONY: help setup demo stack images-check web web-shots triton triton-setup rules test faults test-service test-inference-server test-web test-models test-integrations test-clients lint security scan audit sbom lock fuzz fuzz-long bench bench-full capacity quality seeds stubs docs docs-pages docs-serve wheel extras $(EXTRAS:%=extra-%) clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ web-shots: .venv/.dev ## Make the page's pictures in docs/images anew, with Debi
 
 stack: ## Everything in containers, by Docker Compose: PROFILE=gpu for MERaLiON-SER on a GPU (docs/deploy.md)
 	docker compose -f docker-compose.yml $(LAYERS:%=-f deploy/%.compose.yml) --profile $(PROFILE) up --build
+
+images-check: .venv/.dev ## The steps of deploy/*.Dockerfile, without Docker, as far as they go
+	@$(RUN)/python -m tools.images
 
 triton: .venv/.runtime triton-setup ## Run a real Triton on this machine's CPU until Ctrl-C
 	@$(RUN)/python tools/triton/run.py

@@ -7,18 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tools.images import FILES, LEFT_OUT, Image, StepFailed, instructions
+
 ROOT = Path(__file__).resolve().parents[3]
-FILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 EXACT = re.compile(r":(v?\d+\.\d+\.\d+[\w.-]*|\d\d\.\d\d-py3)$")
 """The end of an image's name that stays the same image, patches and all; of NVIDIA's, its month."""
 SECRETS = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY\b|API_KEY", re.IGNORECASE)
-
-
-def instructions(file: Path) -> list[tuple[str, str]]:
-    """(FROM, python:3.12.1-slim AS build) and so on, continued lines joined."""
-    text = re.sub(r"\\\n\s*", "", file.read_text(encoding="utf-8"))
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
 
 
 def last_stage(file: Path) -> list[tuple[str, str]]:
@@ -85,3 +79,58 @@ def test_the_service_s_image_holds_no_sources_no_pip_and_no_compiler() -> None:
     assert any("venv --without-pip /opt/affectstream" in rest for word, rest in build if word == "RUN")
     froms = [rest.split()[0] for word, rest in build if word == "FROM"]
     assert len(set(froms)) == 1, "the environment names the Python that it was made with"
+
+
+MADE = """\
+FROM python:3.12.1-slim AS build
+WORKDIR /app
+COPY notes.txt texts/ ./
+RUN python -c "import sys; print(sys.prefix)" > made.txt \\
+ && pip install --no-cache-dir torch
+FROM python:3.12.1-slim
+ENV GREETING=/opt/hello
+WORKDIR /app
+COPY --from=build /app/made.txt /opt/made.txt
+COPY texts texts
+RUN test -s /opt/made.txt && test "$GREETING" = /opt/hello && test ! -e notes.txt
+USER 1000:1000
+RUN ls /app/nothing
+"""
+
+
+@pytest.mark.timeout(120)
+def test_steps_are_carried_out_stage_by_stage_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("a")
+    (tmp_path / "notes.txt").write_text("n")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "Dockerfile").write_text(MADE)
+    steps: dict[str, str] = {}
+    with pytest.raises(StepFailed, match=r"Dockerfile: sh -ec ls .*/app/nothing\n(.*\n)*.*No such file"):
+        for step, became in Image(tmp_path / "Dockerfile", tmp_path / "made", tmp_path).steps():
+            steps |= {step: became}
+    assert steps["RUN pip install --no-cache-dir torch"].startswith("left out: ")
+    assert steps["USER 1000:1000"].startswith("left out: ")
+    assert [step for step, became in steps.items() if became == "done"] == [
+        "COPY notes.txt texts/ ./",
+        'RUN python -c "import sys; print(sys.prefix)" > made.txt',
+        "COPY --from=build /app/made.txt /opt/made.txt",
+        "COPY texts texts",
+        "RUN test -s /opt/made.txt",
+        'RUN test "$GREETING" = /opt/hello',
+        "RUN test ! -e notes.txt",
+    ]
+    assert (tmp_path / "made/root/app/texts/a.txt").exists()
+    assert str(tmp_path / "made/python") in (tmp_path / "made/root/opt/made.txt").read_text(), "not this one"
+
+
+def test_only_what_the_base_image_of_a_gpu_has_is_left_out() -> None:
+    commands = [
+        part.strip()
+        for file in FILES
+        for word, rest in instructions(file)
+        if word == "RUN"
+        for part in rest.split("&&")
+    ]
+    left_out = [command for command in commands if any(re.search(each, command) for each in LEFT_OUT)]
+    assert len(left_out) == len(LEFT_OUT) == 2
