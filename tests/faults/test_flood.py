@@ -15,28 +15,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.fault("limits reached")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_a_flood_leaves_the_latency_of_the_other_tenant(
     full: bool, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     if not full:
-        pytest.skip("a minute of calls at real time: --full (in short: tests/wire/test_neighbours.py)")
+        pytest.skip("minutes of calls at real time: --full (in short: tests/wire/test_neighbours.py)")
     file = tmp_path / "neighbour.json"
     subprocess.run(
-        [sys.executable, "-m", "bench.neighbour", "--rounds", "3", "--seconds", "10", "--output", file],
+        [sys.executable, "-m", "bench.neighbour", "--rounds", "7", "--seconds", "15", "--output", file],
         cwd=ROOT,
         check=True,
-        timeout=380,
+        timeout=680,
         stdout=subprocess.DEVNULL,
     )
     found = json.loads(file.read_text(encoding="utf-8"))
     seen = found.get("neighbour", found)
-    ratio = seen["client_lag_ms"]["p99"]["ratio"]
-    flood = seen["flood"]
+    ratio, flood = seen["client_lag_ms"]["p99"]["rounds"], seen["flood"]
     figure(
-        f"p99 of the declared endpoint to the final at the caller: {ratio:.2f} times (wanted: {RATIO}); "
+        f"p99 of audio due to final received: {ratio['median']:.2f} times (wanted: {RATIO}) in the median of "
+        f"{len(ratio['runs'])} rounds, {ratio['min']:.2f} to {ratio['max']:.2f} in each; "
         f"{flood['delivered']} of {flood['declared']} finals, {len(flood['faults'])} refused"
     )
     assert flood["delivered"] == flood["declared"] > 0
     assert flood["faults"] == []
-    assert ratio <= 5 * RATIO
+    assert ratio["median"] <= RATIO  # of times taken in turns: what else the machine does is in both
