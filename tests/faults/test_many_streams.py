@@ -117,7 +117,7 @@ async def test_memory_is_flat_when_streams_are_opened_and_cancelled_again(
 
 
 def leaked_bytes(resident_mib: Sequence[float], count: int) -> float:
-    """What each of a round's streams left: a leak does so each time, an allocator takes what it takes once."""
+    """What each of a round's streams left: what leaks does so each time, and an allocator takes only once."""
     return median(later - earlier for earlier, later in pairwise(resident_mib)) * 2**20 / count
 
 
