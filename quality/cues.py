@@ -77,12 +77,17 @@ def judge(voices: int = VOICES, seed: int = 1, progress: Progress | None = None)
         alone[cue.name] = judge_one(cue, voices, seed)
         if progress is not None:
             progress(number + 1, len(ALL) + 1)
-    return alone, _errors(ALL, _EVERY, voices, np.random.default_rng(seed))
+    return alone, judge_together(voices, seed)
 
 
 def judge_one(cue: Cue, voices: int = VOICES, seed: int = 1) -> dict[int, Errors]:
     """Errors of one cue by noise, its own property going over its range."""
     return _errors((cue,), _RANGES[cue.name], voices, np.random.default_rng(seed))[cue.name]
+
+
+def judge_together(voices: int = VOICES, seed: int = 1) -> Rows:
+    """Errors of every cue by noise, with all going over its range at once."""
+    return _errors(ALL, _EVERY, voices, np.random.default_rng(seed))
 
 
 def markdown(rows: Rows, cues: tuple[Cue, ...] = ALL) -> str:

@@ -102,8 +102,9 @@ def make(voice: Voice, rng: np.random.Generator) -> Made:
         "spectral_tilt": _tilt(sound),
     }
     if voice.syllables_hz:
-        truth["speaking_rate"] = syllables / voice.seconds
-        frame_db = 10 * np.log10(np.mean((sound[: len(sound) // 160 * 160].reshape(-1, 160)) ** 2, axis=1))
+        truth["speaking_rate"] = voice.syllables_hz
+        frames = int(syllables / voice.syllables_hz * 100)  # to the last syllable's end
+        frame_db = 10 * np.log10(np.mean(sound[: frames * 160].reshape(-1, 160) ** 2, axis=1))
         low, high = np.quantile(frame_db, (0.1, 0.9))
         truth["energy_range"] = float(high - low)
     return Made(np.concatenate([silence, sound, silence]).astype(np.float32), truth)

@@ -11,7 +11,7 @@ from affectstream_server.cues.catalogue import CUES, Cue
 from affectstream_server.scoring.embedded import EmbeddedScorer
 from quality.acted import KNOWN, directions, spans_on_anger
 from quality.clips import AUDIO_VARIABLE
-from quality.cues import LEAST_GIVEN, judge_one
+from quality.cues import LEAST_GIVEN, Rows, judge_one, judge_together
 
 pytestmark = pytest.mark.timeout(300)
 needs_speech = pytest.mark.skipif(
@@ -24,6 +24,19 @@ def test_a_cue_that_is_given_holds_its_stated_error_at_every_noise(cue: Cue) -> 
     rows = judge_one(cue, voices=12, seed=2)
     given = {noise_db: errors for noise_db, errors in rows.items() if errors.given >= LEAST_GIVEN}
     assert max(given) == max(rows), "it is given in quiet"
+    assert {noise_db: errors.most for noise_db, errors in given.items() if errors.most > cue.error} == {}
+
+
+@pytest.fixture(scope="module")
+def together() -> Rows:
+    """Everything varied at once: what one property does to the cue of another."""
+    return judge_together(voices=24, seed=2)
+
+
+@pytest.mark.parametrize("cue", CUES, ids=lambda cue: cue.name)
+def test_it_holds_it_whatever_else_the_voice_is_like(cue: Cue, together: Rows) -> None:
+    given = {noise: errors for noise, errors in together[cue.name].items() if errors.given >= LEAST_GIVEN}
+    assert given
     assert {noise_db: errors.most for noise_db, errors in given.items() if errors.most > cue.error} == {}
 
 

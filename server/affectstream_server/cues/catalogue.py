@@ -31,7 +31,8 @@ class Cue:
     name: str
     unit: str
     error: float
-    """Nine of ten made voices are measured as well, in the unit; of a ratio, as a share of the value."""
+    """Nine of ten made voices are measured as well, whatever else they are like: in the unit; of a ratio, as
+    a share of the value."""
     least_snr_db: float
     """Level of speech over its background from which it is given."""
     least_spread: float
@@ -51,10 +52,10 @@ CUES: Final = (
     Cue("energy_mean", "dBFS", 1.5, 10, 1.0, energy_mean),
     Cue("energy_over_noise", "dB", 4.5, 5, 1.5, energy_over_noise),
     Cue("energy_range", "dB", 2.5, 20, 0.85, energy_range),
-    Cue("speaking_rate", "1/s", 0.1, 10, 0.06, speaking_rate, is_ratio=True),
-    Cue("jitter", "%", 0.7, 25, 0.2, jitter),
-    Cue("hnr", "dB", 3.5, 25, 0.65, hnr),
-    Cue("spectral_tilt", "dB", 1.0, 15, 1.5, spectral_tilt),
+    Cue("speaking_rate", "1/s", 0.15, 10, 0.06, speaking_rate, is_ratio=True),
+    Cue("jitter", "%", 2.0, 25, 0.2, jitter),
+    Cue("hnr", "dB", 4.5, 25, 0.65, hnr),
+    Cue("spectral_tilt", "dB", 1.5, 15, 1.5, spectral_tilt),
 )
 
 WITHHELD: Final = (Cue("shimmer", "%", 2.5, 25, 1.3, shimmer),)

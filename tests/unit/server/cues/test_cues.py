@@ -61,12 +61,24 @@ def test_syllables_are_counted(syllables_hz: float) -> None:
     assert cues_of(voice)["speaking_rate"] == pytest.approx(syllables_hz, rel=0.1)
 
 
+def test_what_is_silent_after_the_last_syllable_is_no_soft_part_and_no_pause() -> None:
+    voice = Voice(syllables_hz=2.3)  # 6.9 in 3 s: six, and 0.4 s of nothing
+    found, true = cues_of(voice), made(voice).truth
+    assert found["energy_range"] == pytest.approx(true["energy_range"], abs=1)
+    assert found["speaking_rate"] == pytest.approx(true["speaking_rate"], rel=0.05)
+
+
 @pytest.mark.parametrize("hz", [100, 160, 220])
 def test_jitter_is_told_from_none(hz: float) -> None:
-    stated = next(cue.error for cue in CUES if cue.name == "jitter")
-    for jitter in (0.001, 0.006, 0.012):
-        voice = Voice(hz=hz, jitter=jitter, shimmer=0.005, hnr_db=30, swing_semitones=0.5)
-        assert cues_of(voice)["jitter"] == pytest.approx(made(voice).truth["jitter"], abs=stated)
+    voices = [
+        Voice(hz=hz, jitter=jitter, shimmer=0.005, hnr_db=30, swing_semitones=0.5)
+        for jitter in (0.001, 0.006, 0.012)
+    ]
+    measured = [cues_of(voice)["jitter"] for voice in voices]
+    true = [made(voice).truth["jitter"] for voice in voices]
+    assert true == pytest.approx([0.1, 0.7, 1.3], abs=0.15)
+    assert measured == pytest.approx(true, abs=0.45)
+    assert np.diff(measured) == pytest.approx(np.diff(true), rel=0.5), "each is told from the one before"
 
 
 @pytest.mark.parametrize("hnr_db", [8, 14, 20])
