@@ -2,7 +2,8 @@
 
 One server in a process of its own scores 3 s of the sample talk at a time, one after another, as
 AnalyzeUtterance takes them: bare, with cues, with cues and saliency, in turn, so that whatever the machine
-does meets all three alike. A time is a call's, as its client sees it; processor time is the server's.
+does meets all three alike. A time is a call's, as its client sees it; processor time is the server's. And
+measuring alone, of 3 and of 30 s, with the memory that it takes for the moment.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ import asyncio
 import statistics
 import sys
 import time
+import tracemalloc
 from typing import Any, Final
 
 import grpc
+import numpy as np
 import psutil
 import soundfile
+from numpy.typing import NDArray
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream.v1 import affect_pb2_grpc
+from affectstream_server.cues.catalogue import measure as measure_cues
+from affectstream_server.cues.speech import Speech
 from bench.server import Server, ServerFailed
 from bench.talks import find
 
@@ -55,6 +61,20 @@ async def measure(rounds: int) -> dict[str, list[tuple[float, float]]]:
     return taken
 
 
+def alone(samples: NDArray[np.int16], rounds: int) -> tuple[float, float]:
+    """Median milliseconds of the processor that the cues of this audio take, and MB at their peak."""
+    taken_ms = []
+    for _ in range(rounds):
+        began = time.thread_time()
+        measure_cues(Speech(samples))
+        taken_ms.append((time.thread_time() - began) * 1_000)
+    tracemalloc.start()
+    measure_cues(Speech(samples))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return statistics.median(taken_ms), peak / 1e6
+
+
 def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.cues", description=__doc__)
@@ -71,6 +91,10 @@ def main() -> int:
         more = [one[1] - bare[1] for one, bare in zip(calls, taken["bare"], strict=True)]
         wall_ms, cpu_ms = (statistics.median(call[i] for call in calls) for i in (0, 1))
         print(f"| {name} | {wall_ms:.1f} | {cpu_ms:.1f} | {statistics.median(more):.1f} |")
+    talk, _ = soundfile.read(find(environ={}).paths[0], dtype="int16")
+    for seconds in (_SECONDS, 10 * _SECONDS):
+        ms, peak_mb = alone(talk[: seconds * _RATE_HZ], options.rounds)
+        print(f"\nmeasuring {seconds} s alone: {ms:.1f} ms, {peak_mb:.0f} MB at its peak")
     return 0
 
 
