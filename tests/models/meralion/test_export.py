@@ -92,7 +92,8 @@ def test_source_digest_tells_weights_apart() -> None:
 @pytest.fixture
 def traced(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing takes seconds: what is not about the graph takes one that was traced before."""
-    monkeypatch.setattr(export_module, "_trace", lambda *_: onnx_ir.load(exported("float32", "int16")))
+    path = exported("float32", "int16")  # by the real way, be this the first that wants it
+    monkeypatch.setattr(export_module, "_trace", lambda *_: onnx_ir.load(path))
 
 
 @pytest.mark.usefixtures("traced")
