@@ -36,6 +36,11 @@ NO_GPU: Final = frozenset(
     }
 )
 """What Triton tells on a machine with a GPU only."""
+SEVERAL: Final = frozenset(
+    {"affectstream_processes", "affectstream_processes_wanted", "affectstream_processes_ended_total"}
+)
+"""What the supervisor of several processes tells: tests/wire/processes/test_several.py."""
+NOT_HERE: Final = NO_GPU | SEVERAL
 _NAMES: Final = re.compile(r"\b(?:nv_\w+|affectstream[:_][\w:]+|process_\w+|up)\b(?!\")")
 _COMPARED: Final = re.compile(r" (>=|<=|==|>|<) ")
 
@@ -78,7 +83,7 @@ def unanswered(prometheus: Prometheus) -> list[str]:
     return [
         f"{place}: {query}"
         for place, query in EXPRESSIONS
-        if not NO_GPU & set(_NAMES.findall(query))
+        if not NOT_HERE & set(_NAMES.findall(query))
         and all(math.isnan(float(sample["value"][1])) for sample in prometheus.query(query))
     ]
 
@@ -126,7 +131,7 @@ async def look(prometheus: Prometheus, server: Server, figure: Callable[[str], N
         assert missing == []
         there = set(await asyncio.to_thread(prometheus.get, "label/__name__/values"))
         named = {name for _, query in EXPRESSIONS for name in _NAMES.findall(query)}
-        assert named - there == NO_GPU
+        assert named - there == NOT_HERE
         rules = await asyncio.to_thread(prometheus.get, "rules")
         health = [rule["health"] for group in rules["groups"] for rule in group["rules"]]
         assert set(health) == {"ok"}

@@ -187,6 +187,7 @@ async def test_metrics_are_those_of_one_server(server: tuple[str, str], lines: l
     assert grown == 2 * said
     for name in ("affectstream_streams", "affectstream_processes", "affectstream_processes_wanted"):
         assert seen.value(name) == 2
+    assert seen.value("affectstream_processes_ended_total") == 0
     assert [s.value for s in seen.samples if s.name == "affectstream_ready"] == [1]
     named = {s.labels["process"] for s in seen.samples if s.name == "process_resident_memory_bytes"}
     assert named == {"1", "2", "supervisor"}
