@@ -117,10 +117,16 @@ async def test_a_score_that_is_late_for_its_endpoint_is_waited_for(
     score = EmbeddedScorer.score
 
     async def late(
-        self: EmbeddedScorer, utterance_id: str, audio: Samples, timeout_s: float, ticket: Ticket
+        self: EmbeddedScorer,
+        utterance_id: str,
+        audio: Samples,
+        timeout_s: float,
+        ticket: Ticket,
+        *,
+        attention: bool = False,
     ) -> Score:
         await asyncio.sleep(0.05)
-        return await score(self, utterance_id, audio, timeout_s, ticket)
+        return await score(self, utterance_id, audio, timeout_s, ticket, attention=attention)
 
     monkeypatch.setattr(EmbeddedScorer, "score", late)
     async with running_server() as server:

@@ -218,6 +218,7 @@ async def test_every_stream_of_a_session_that_is_over_ends_with_its_end(with_eve
             assert await call.to_the_end() is grpc.StatusCode.OK
         for _ in range(2):
             async with calling(server.address, call.next(offset=0, with_events=with_events)) as again:
+                await again.call.done_writing()
                 assert await again.to_the_end() is grpc.StatusCode.OK
                 started, closed = again.events
                 assert closed == call.events[-1]

@@ -168,6 +168,7 @@ async def test_a_session_that_is_continued_after_its_end_does_not_begin_again_fo
         told = await watched(server.address, of_session("call", start=EARLIEST))
         for _ in range(2):
             async with calling(server.address, call.next(offset=0)) as again:
+                await again.call.done_writing()
                 assert await again.to_the_end() is grpc.StatusCode.OK
             call.events[0] = again.events[0]
         error = await refused(server.address, of_session("call"))
