@@ -42,7 +42,8 @@ class Ring:
         if not data:
             return
         last = self._runs[-1] if self._runs else None
-        if last is None or start != self.end or len(last.data) + len(data) > self._most_run_bytes:
+        goes_on = last is not None and start == self._end_of(last)  # a jump may lie between
+        if last is None or not goes_on or len(last.data) + len(data) > self._most_run_bytes:
             self._runs.append(_Run(start, bytearray(data)))
         else:
             last.data += data

@@ -58,6 +58,14 @@ def test_an_overlap_is_kept_once_and_a_hole_stays_one() -> None:
     assert kept.read(32, 34, 100) == (32, pcm(32, 2))
 
 
+def test_what_follows_a_jump_is_not_taken_for_what_follows_the_audio_before() -> None:
+    kept = ring(1_000)
+    kept.add(pcm(0, 10))
+    kept.jump(20)
+    kept.add(pcm(20, 10))
+    assert read_all(kept) == {p: pcm(p, 1) for p in (*range(10), *range(20, 30))}
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["next", "back", "ahead", "jump"]), st.integers(0, 60)), max_size=60),
     st.integers(1, 120),

@@ -20,7 +20,13 @@ from tests.support.speech import sample_talk
 from tests.support.telemetry import until
 from tests.support.wire import finals, running_server, stream_talk
 
-MOVING = ("process_", "affectstream_loop_lag", "affectstream_metric_exports", "affectstream_spans")
+MOVING = (
+    "process_",
+    "affectstream_loop_lag",
+    "affectstream_metric_exports",
+    "affectstream_spans",
+    "affectstream_tasks",
+)
 """What goes on between a scrape and an export."""
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
