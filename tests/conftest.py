@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.support import fault_page
+from tests.support import fault_page, stuck
 from tests.support.faults import ROWS
 from tests.support.speech import audio_folder
 
@@ -46,6 +46,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for name in mark.args:
                 assert name in ROWS, f"{item.nodeid}: no such fault as {name!r} in tests/support/faults.py"
                 item.user_properties.append(("fault", name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that ran out of time says where every task of it stands."""
+    report = yield
+    stuck.add_to(report)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

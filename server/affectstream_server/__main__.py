@@ -121,11 +121,13 @@ def _supervise(settings: Settings, count: int) -> int:
 
 
 def _serve(settings: Settings) -> int:
+    from affectstream_server.heartbeat import end_soon
     from affectstream_server.lifecycle import Server
     from affectstream_server.scoring.embedded import ModelRejected
 
     async def serve() -> None:
         await Server(settings).serve_until_signalled(_say_ready)
+        end_soon()
 
     try:
         asyncio.run(serve())

@@ -1,4 +1,4 @@
-"""The event loop's heartbeat, so that the log says where a loop is stuck that answers nobody any more."""
+"""So that the log says where a process is stuck: its event loop that answers nobody, or its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from typing import Final
 
 _STUCK_S: Final = 5.0
+_END_S: Final = 5.0
 
 
 async def beat(stuck_s: float = _STUCK_S) -> None:
@@ -22,3 +23,12 @@ async def beat(stuck_s: float = _STUCK_S) -> None:
             await asyncio.sleep(stuck_s / 5)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def end_soon(end_s: float = _END_S) -> None:
+    """Be gone within ``end_s``, in seconds, whatever holds up the interpreter's own end: a task that
+    does not let itself be cancelled, a thread that goes on, a library.
+
+    Where it is not, every thread's stack goes to stderr as above, and the exit status is 1.
+    """
+    faulthandler.dump_traceback_later(end_s, exit=True, file=sys.stderr)

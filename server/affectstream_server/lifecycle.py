@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 from affectstream_server.edge.server import GrpcServer
 from affectstream_server.edge.shared import SharedProcess
@@ -18,6 +19,9 @@ from affectstream_server.stages import libopus
 from affectstream_server.telemetry.open import open_telemetry
 
 _log = logging.getLogger(__name__)
+
+_CLOSE_S: Final = 5.0
+"""For each part to close: a process that was told to end must not wait for one that hangs."""
 
 
 class Server:
@@ -120,11 +124,14 @@ class Server:
             draining.result()
 
     async def _stop(self, grace_s: float) -> None:
+        await _within(grace_s + _CLOSE_S, "connections", self._close_edge(grace_s))
+        await _within(_CLOSE_S, "pipeline", self.pipeline.close())
+        await _within(_CLOSE_S, "telemetry", self.telemetry.close())
+
+    async def _close_edge(self, grace_s: float) -> None:
         await self._grpc.stop(grace_s)
         if self._shared is not None:
             await self._shared.stop()
-        await self.pipeline.close()
-        await self.telemetry.close()
 
     async def _follow_models(self) -> None:
         """Readiness follows the default model; liveness does not."""
@@ -139,3 +146,11 @@ class Server:
         self._grpc.set_ready(ready=not trouble and everyone)
         if not trouble:
             self._ready.set()
+
+
+async def _within(limit_s: float, what: str, closing: Coroutine[None, None, None]) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await closing
+    except TimeoutError:
+        _log.error("%s did not close within %.0f s", what, limit_s)

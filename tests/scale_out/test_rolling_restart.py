@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.xdist_group("scale_out"), pytest.mark.timeout(240)]
 
 TALKERS = 12
 TWO_UTTERANCES = TALK[: 16 * 5_000]
+STEP_S = 60
+"""For callers to begin, and to end, on a busy machine."""
 
 
 async def come_and_go(client: AffectClient, enough: asyncio.Event) -> list[int]:
@@ -46,9 +48,7 @@ async def roll(cluster: Cluster) -> list[float]:
     for host, replica in list(cluster.replicas.items()):
         new_host, new = await asyncio.to_thread(cluster.start_replica)
         began_s = time.monotonic()
-        replica.process.send_signal(signal.SIGTERM)
-        while replica.process.poll() is None:
-            await asyncio.sleep(0.05)
+        await off(replica.end, signal.SIGTERM)
         took_s.append(time.monotonic() - began_s)
         assert replica.process.returncode == 0, replica.said
         await off(wait_ready, new)
@@ -69,25 +69,30 @@ async def test_a_rolling_restart_loses_no_final_and_doubles_none(
         clients = [
             await stack.enter_async_context(calling(cluster.address, cluster.pki.ca)) for _ in range(5)
         ]
-        watching = asyncio.create_task(watch(clients[4], watched))
+        # Whoever fails ends all at once, and says why.
+        calls = await stack.enter_async_context(asyncio.TaskGroup())
+        watching = calls.create_task(watch(clients[4], watched))
         await asyncio.sleep(0.5)
         talks = []
         for number, talker in enumerate(talkers):
-            talks.append(asyncio.create_task(talker.talk(clients[number % 3], enough)))
+            talks.append(calls.create_task(talker.talk(clients[number % 3], enough)))
             await asyncio.sleep(0.17)
-        short = asyncio.create_task(come_and_go(clients[3], enough))
-        await asyncio.gather(*(talker.streaming.wait() for talker in talkers))
+        short = calls.create_task(come_and_go(clients[3], enough))
+        async with asyncio.timeout(STEP_S):
+            await asyncio.gather(*(talker.streaming.wait() for talker in talkers))
         spread = cluster.proxy.streams()
         took_s = await roll(cluster)
         enough.set()
-        await asyncio.gather(*talks)
-        counts = await short
+        async with asyncio.timeout(STEP_S):
+            await asyncio.gather(*talks)
+            counts = await short
         ids = [each.utterance_id for talker in talkers for each in finals(talker.events)]
         async with asyncio.timeout(20):
             while not set(ids) <= {each.utterance_id for each in finals(watched)}:
                 await asyncio.sleep(0.1)
         watching.cancel()
-        await asyncio.wait({watching})
+        async with asyncio.timeout(STEP_S):
+            await asyncio.wait({watching})
     faults = {number: wrong for number, each in enumerate(talkers) if (wrong := each.wrong(true))}
     moved = sum(talker.count(NewSession) for talker in talkers)
     record_property(

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from affectstream.cancelling import cancellable
 from affectstream.v1 import affect_pb2 as pb
 
 Call = grpc.aio.StreamStreamCall[pb.StreamAffectRequest, pb.StreamAffectResponse]
@@ -46,10 +47,11 @@ async def send(call: Any, data: bytes) -> None:
     """
     sender = _sender(call) or call.write
     try:
-        await call.wait_for_connection()
-        if call.done():
-            raise WriteFailed
-        await sender(data)
+        with cancellable():
+            await call.wait_for_connection()
+            if call.done():
+                raise WriteFailed
+            await sender(data)
     except asyncio.CancelledError:
         call.cancel()
         raise

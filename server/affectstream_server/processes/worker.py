@@ -51,6 +51,7 @@ class _Worker:
             await asyncio.gather(reading, return_exceptions=True)
 
     async def _serve(self, hello: Message) -> int:
+        from affectstream_server.heartbeat import end_soon
         from affectstream_server.lifecycle import Server
         from affectstream_server.scoring.embedded import ModelRejected
 
@@ -67,6 +68,7 @@ class _Worker:
                 lambda _: self._link.tell("ready"),
                 lambda: self._link.tell("up", address=siblings.inner_address),
             )
+            end_soon()
         except (SettingsError, CannotListen, ModelRejected) as error:
             for line in str(error).splitlines():
                 sys.stderr.write(f"affectstream serve: {line}\n")

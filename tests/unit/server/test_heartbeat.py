@@ -1,4 +1,4 @@
-"""A loop that is stuck says where, from outside, and shows nothing of what it was working on."""
+"""A loop or an end that is stuck says where, from outside, and shows nothing of what it was working on."""
 
 from __future__ import annotations
 
@@ -39,3 +39,31 @@ def test_the_stack_of_a_stuck_loop_is_shown_without_its_values() -> None:
 
 def test_a_loop_that_beats_says_nothing() -> None:
     assert told(0.1) == ""
+
+
+HANGS = """
+import threading
+from affectstream_server.heartbeat import end_soon
+
+def hold_on():
+    threading.Event().wait()
+
+end_soon(0.5)
+threading.Thread(target=hold_on).start()
+"""
+
+
+def ended(program: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_an_end_that_hangs_ends_all_the_same_and_says_where() -> None:
+    done = ended(HANGS)
+    assert done.returncode == 1
+    assert "in hold_on" in done.stderr
+
+
+def test_a_process_that_ends_in_time_says_nothing() -> None:
+    done = ended("from affectstream_server.heartbeat import end_soon; end_soon(20)")
+    assert (done.returncode, done.stderr) == (0, "")
