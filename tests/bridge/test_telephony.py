@@ -158,6 +158,7 @@ async def test_a_token_by_header_or_by_parameter(tmp_path: Path) -> None:
             "start.mediaFormat.sampleRate",
         ),
         (({"event": "start", "start": {"mediaFormat": {"channels": 2}}},), "start.mediaFormat.channels"),
+        ((start(affectstream_analyse="both"),), "start.customParameters"),
         ((start(affectstream_label_a=1),), "start.customParameters.affectstream_label_a"),
         ((start(affectstream_label_a="7" * 65),), "config.labels[a]"),
         ((start(**{"affectstream_label_\ud800": "a"}),), "start.customParameters"),

@@ -44,6 +44,17 @@ def stereo(**fields: Any) -> Request:
     return config(channel_count=2, channels=both, **fields)
 
 
+@pytest.mark.parametrize(
+    "code", ["klingon_x", "en-", "-en", "e", "en--GB", "en GB", "englisches", "en\n", "日本語"]
+)
+async def test_a_language_code_that_is_no_tag_is_refused(server_address: str, code: str) -> None:
+    info = error_info(await refusal(server_address, [config(language_code=code)])).metadata
+    assert (info["field"], info["limit"]) == (
+        "config.language_code",
+        "a BCP 47 tag, such as en or zh-Hant-SG",
+    )
+
+
 async def test_a_long_language_code_is_refused_at_once(server_address: str) -> None:
     began = time.process_time()
     error = await refusal(server_address, [config(language_code="-" * 60_000)])

@@ -22,6 +22,9 @@ Distribution = NDArray[np.float32]
 STRENGTH: Final = 1.0
 """Weight of certain words beside a voice as certain. Chosen on the dev speaker: docs/fusion.md."""
 
+MOST_CHARACTERS: Final = 512
+"""Of an utterance's words: about what is said in 30 s, the longest. The cost grows with the square."""
+
 _POLES: Final[dict[str, frozenset[str]]] = {
     "positive": frozenset({"happy"}),
     "negative": frozenset({"sad", "angry", "fearful", "disgusted"}),
@@ -108,4 +111,11 @@ def open_fusion(settings: FusionSettings) -> TextFusion | None:
             "pip install 'affectstream[fusion]'"
         ) from None
     analyzer = SentimentIntensityAnalyzer()
-    return LexiconFusion(lambda text: float(analyzer.polarity_scores(text)["compound"]))
+    return LexiconFusion(lambda text: float(analyzer.polarity_scores(_beginning(text))["compound"]))
+
+
+def _beginning(text: str) -> str:
+    """Its first whole words, up to `MOST_CHARACTERS`."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    return text[: MOST_CHARACTERS + 1].rsplit(maxsplit=1)[0][:MOST_CHARACTERS]

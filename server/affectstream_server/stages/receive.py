@@ -25,6 +25,8 @@ _ENCODINGS: Final[dict[pb.AudioEncoding.ValueType, Encoding]] = {
 }
 _ONE_CHANNEL: Final = (pb.ChannelConfig(index=0, analyze=True),)
 _BASES: Final = ", ".join(name.removeprefix("CONSENT_BASIS_") for name in pb.ConsentBasis.keys()[1:])
+_LANGUAGE: Final = re.compile(r"([A-Za-z]{2,8}|[iIxX])(-[A-Za-z0-9]{1,8})*")
+"""The form of a BCP 47 tag; whether somebody registered it is not looked up."""
 _OPUS: Final = (pb.AUDIO_ENCODING_OGG_OPUS, pb.AUDIO_ENCODING_OPUS_PACKETS)
 
 
@@ -147,9 +149,11 @@ def check_model(name: str, known: tuple[str, ...], field: str) -> None:
 
 
 def check_language(code: str, field: str) -> None:
-    """Refuse what is too long for a language tag. Raises `InvalidRequest`."""
+    """Refuse what has not the form of a language tag; empty is not known. Raises `InvalidRequest`."""
     if len(code) > LIMITS.label_bytes:
         raise InvalidRequest(field, f"{len(code)} characters", f"a BCP 47 tag, at most {LIMITS.label_bytes}")
+    if code and not _LANGUAGE.fullmatch(code):
+        raise InvalidRequest(field, code, "a BCP 47 tag, such as en or zh-Hant-SG")
 
 
 def check_consent(basis: pb.ConsentBasis.ValueType, settings: Settings, field: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,49 @@ def test_no_image_carries_a_secret_or_the_whole_checkout(file: Path) -> None:
             assert not SECRETS.search(rest), rest
         if word == "COPY":
             assert rest.split()[0] not in (".", "./", "/", "tests", "access")
+
+
+def let_in(path: str) -> bool:
+    """Whether a build is given what lies there, as Docker reads `.dockerignore`: the last line that fits."""
+    given = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        if line and not line.startswith("#"):
+            pattern = (
+                line.removeprefix("!").replace("**/", "\0").replace("*", "[^/]*").replace("\0", "(.*/)?")
+            )
+            if re.fullmatch(f"{pattern}(/.*)?", path):
+                given = line.startswith("!")
+    return given
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_build_is_given_all_that_it_copies(file: Path) -> None:
+    for word, rest in instructions(file):
+        if word == "COPY" and not rest.startswith("--from="):
+            command = ["git", "ls-files", *rest.split()[:-1]]
+            listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+            files = listed.stdout.split()
+            assert files
+            assert [each for each in files if not let_in(each)] == []
+
+
+@pytest.mark.fault("container")
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".env",
+        ".git/config",
+        ".venv/bin/python",
+        "access/server.key",
+        "runs/a/model.pt",
+        "tests/conftest.py",
+        "deploy/redis.conf",
+        "server/affectstream_server/__pycache__/info.cpython-312.pyc",
+        "triton_repo/meralion_ser/1/model.plan",
+    ],
+)
+def test_a_build_is_given_no_secret_and_nothing_that_was_made_here(path: str) -> None:
+    assert not let_in(path)
 
 
 def test_the_service_s_image_holds_no_sources_no_pip_and_no_compiler() -> None:

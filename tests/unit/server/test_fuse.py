@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from affectstream.contract import EMOTIONS
 from affectstream_server.section import SettingsError
 from affectstream_server.settings_fusion import FusionSettings
-from affectstream_server.stages.fuse import LexiconFusion, certainty, of_valence, open_fusion, pool
+from affectstream_server.stages.fuse import (
+    MOST_CHARACTERS,
+    LexiconFusion,
+    certainty,
+    of_valence,
+    open_fusion,
+    pool,
+)
 
 LABELS = ("neutral", "happy", "sad", "angry")
 
@@ -112,6 +119,13 @@ class TestLexicon:
     @given(st.text(max_size=200))
     def test_it_takes_any_text(self, text: str) -> None:
         assert -1 <= _VALENCE(text) <= 1
+
+    def test_of_a_long_text_the_beginning_counts(self) -> None:
+        """Its cost grows with the square of the length, and an utterance has 30 s at most."""
+        said = "this is wonderful, thank you. " + "the keys are on the table " * 18
+        assert len(said) < MOST_CHARACTERS
+        assert _VALENCE(said + "nothing is horrible") == _VALENCE(said) > 0
+        assert -1 <= _VALENCE("x" * 4_096) <= 1
 
     def test_off_is_none_and_loads_nothing(self) -> None:
         assert open_fusion(FusionSettings()) is None

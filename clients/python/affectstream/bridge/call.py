@@ -15,6 +15,9 @@ PREFIX: Final = "affectstream_"
 LABEL: Final = f"{PREFIX}label_"
 """What follows it is the name of a label."""
 
+_PARAMETERS: Final = tuple(
+    f"{PREFIX}{name}" for name in ("token", "analyze", "events", "consent", "language")
+)
 _ENCODINGS: Final = {
     "audio/x-mulaw": (pb.AUDIO_ENCODING_MULAW, 0xFF),
     "pcmu": (pb.AUDIO_ENCODING_MULAW, 0xFF),
@@ -57,6 +60,11 @@ def read_start(message: dict[str, Any]) -> Call:
         for name, value in given.items()
         if name.startswith(PREFIX)
     }
+    for name in parameters:
+        if name not in _PARAMETERS and not name.startswith(LABEL):
+            raise malformed(
+                "start.customParameters", name[:64], f"one of {', '.join(_PARAMETERS)}, {LABEL}NAME"
+            )
     encoding, silence = _choice(
         "start.mediaFormat.encoding", form, ("encoding",), _ENCODINGS, "audio/x-mulaw"
     )
