@@ -126,8 +126,11 @@ def _serve(settings: Settings) -> int:
     from affectstream_server.scoring.embedded import ModelRejected
 
     async def serve() -> None:
-        await Server(settings).serve_until_signalled(_say_ready)
-        end_soon()
+        server = Server(settings)
+        try:
+            await server.serve_until_signalled(_say_ready)
+        finally:
+            end_soon()
 
     try:
         asyncio.run(serve())

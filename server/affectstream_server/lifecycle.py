@@ -154,3 +154,5 @@ async def _within(limit_s: float, what: str, closing: Coroutine[None, None, None
             await closing
     except TimeoutError:
         _log.error("%s did not close within %.0f s", what, limit_s)
+    except Exception:  # noqa: BLE001 - the other parts are to be closed all the same
+        _log.exception("%s did not close", what)

@@ -227,10 +227,11 @@ class Pipeline:
         """Look at up to ``max_batch`` blocks; come back at once if more wait."""
         waiting = self._waiting
         self._ticked_at = asyncio.get_running_loop().time()
-        batch = waiting.take(self._detector.max_batch)
-        for _, channel in batch:
-            channel.queued = False
+        batch: list[tuple[Session, Channel]] = []
         try:
+            batch = waiting.take(self._detector.max_batch)
+            for _, channel in batch:
+                channel.queued = False
             self._look_at(batch)
         except Exception:  # noqa: BLE001 - the next tick must come, whatever this one met
             _log.exception("a batch of %d blocks failed", len(batch))

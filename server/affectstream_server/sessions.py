@@ -12,7 +12,13 @@ from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.auth import Identity
 from affectstream_server.bus.bus import Bus
 from affectstream_server.endings import IDLE_SHARE, going_away
-from affectstream_server.errors import AlreadyExists, InvalidRequest, LimitReached, ServiceError
+from affectstream_server.errors import (
+    AlreadyExists,
+    InternalFault,
+    InvalidRequest,
+    LimitReached,
+    ServiceError,
+)
 from affectstream_server.listening import Detection
 from affectstream_server.observer import NOBODY, Observer
 from affectstream_server.resume import NOBODYS, ResumeKey, check_same, no_session
@@ -175,7 +181,11 @@ class Sessions:
         self._unborn_until = now + grace_s * IDLE_SHARE
         self.close_lost()
         for session in self:
-            session.say_farewell(pb.CLOSE_REASON_DRAIN, grace_s)
+            try:
+                session.say_farewell(pb.CLOSE_REASON_DRAIN, grace_s)
+            except Exception:  # noqa: BLE001 - one session's fault must not keep the others from their end
+                _log.exception("session %s failed", session.told_id)
+                session.interrupt(InternalFault())
 
     def close_lost(self) -> None:
         """Nobody can continue them any more."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.announce import speech_ended, speech_started
-from affectstream_server.errors import LimitReached, ServiceError
+from affectstream_server.errors import InternalFault, LimitReached, ServiceError
 from affectstream_server.guidance import Advisor
 from affectstream_server.observer import UNOBSERVED
 from affectstream_server.scoring.router import Route
@@ -199,6 +199,14 @@ class Voice:
         return self._quota.over_utterances
 
     def _deliver(self, verdict: Verdict) -> None:
+        try:
+            self._say_final(verdict)
+        except Exception:  # noqa: BLE001 - those after it must be said, or the end would be waited for for ever
+            _log.exception("a final could not be said")
+            self._failed(InternalFault())
+        self._delivered()
+
+    def _say_final(self, verdict: Verdict) -> None:
         utterance = verdict.utterance
         if self.consent_withdrawn and verdict.score is not None:
             verdict = Verdict(utterance, None, self._refusal(utterance.bounds), verdict.scored_at)
@@ -219,7 +227,6 @@ class Voice:
         self.turns.add(event)
         self.observer.decided(verdict, event)
         self.emit(pb.SessionEvent(channel=utterance.channel, affect=event))
-        self._delivered()
 
     def _with_words(self, verdict: Verdict, words: Transcripts) -> Verdict:
         text, score = words.of(verdict.utterance), verdict.score

@@ -66,6 +66,8 @@ class Watching:
         self._admit(key)
         try:
             subject, position, began = await self._begin(bus, request, identity.tenant)
+            if self._draining:
+                raise going_away()
         except BaseException as error:
             self._leave(key)
             if isinstance(error, BusAway):

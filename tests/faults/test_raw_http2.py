@@ -149,6 +149,12 @@ async def _no_such_method(raw: RawGrpc) -> int:
     return await raw.call("Explode")
 
 
+async def _no_request(raw: RawGrpc) -> int:
+    stream = await raw.call("GetServerInfo")
+    await raw.end(stream)
+    return stream
+
+
 async def _another_service(raw: RawGrpc) -> int:
     return await raw.call("", path="/../../etc/passwd")
 
@@ -182,7 +188,7 @@ NO_GRPC: dict[str, Step] = {
     for step in (
         *(_cut_short, _compressed, _unknown_flag, _four_gigabytes, _unknown_compression, _bomb),
         *(_no_message, _after_the_config, _no_such_method, _another_service, _another_kind, _with_get),
-        *(_bad_time_out, _bad_trace, _much_metadata),
+        *(_bad_time_out, _bad_trace, _much_metadata, _no_request),
     )
 }
 
@@ -201,6 +207,20 @@ async def test_what_is_no_call_of_ours_is_refused_and_told_nothing(
         assert not OURS.search(told), told
         assert ended != "status 0" or not raw.data[stream], "it is not taken for a good call"
         assert ended != "status 2", "UNKNOWN is the transport's word for a fault of ours"
+
+
+@pytest.mark.fault("garbage")
+async def test_a_path_that_is_no_text_closes_nobody_out() -> None:
+    """gRPC stops accepting calls at it: another server takes its place, at the same address."""
+    async with running_server() as server:
+        for _ in range(3):
+            async with beside_a_caller(server):
+                async with RawGrpc(server.address) as raw:
+                    await raw.call("", path=b"/affectstream.v1.AffectService/\xff\xfe")
+                    await raw.closed.wait()
+                async with asyncio.timeout(10), stub(server.address) as service:
+                    info = await service.GetServerInfo(pb.GetServerInfoRequest(), wait_for_ready=True)
+                    assert info.models
 
 
 @pytest.mark.fault("garbage", "lost call")

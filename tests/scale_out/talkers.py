@@ -55,10 +55,10 @@ class Talker:
     async def talk(self, client: AffectClient, enough: asyncio.Event) -> None:
         """Until ``enough``, and then to the end of the talk."""
         async with client.stream(StreamConfig(), reconnect=Reconnect()) as stream:
-            reading = asyncio.create_task(self._read(stream))
-            await self._speak(stream, enough)
-            await stream.end()
-            await reading
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(stream))
+                await self._speak(stream, enough)
+                await stream.end()
             self.lost_samples = stream.lost_samples
 
     async def _speak(self, stream: AffectStream, enough: asyncio.Event) -> None:

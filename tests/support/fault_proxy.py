@@ -49,6 +49,8 @@ class FaultProxy:
         """Each connection breaks when so many bytes passed to the target; None: it does not."""
         self.down_limit: int | None = None
         """The same of bytes from the target."""
+        self.limit_growth = 0
+        """How much more may pass on a connection than on the one that broke before it."""
         self.breaks_politely = False
         """Whether a limit ends a connection as a polite `cut`."""
         self.up_bytes = 0
@@ -177,6 +179,7 @@ class FaultProxy:
                     self.up_bytes += len(part) * up
                     self.down_bytes += len(part) * (not up)
                     if limit is not None and passed >= limit:
+                        setattr(self, "up_limit" if up else "down_limit", limit + self.limit_growth)
                         pair.close(politely=self.breaks_politely)
                         raise ConnectionResetError
                     if self.slices is not None:

@@ -21,7 +21,7 @@ import h2.exceptions
 import h2.settings
 
 _SERVICE: Final = "/affectstream.v1.AffectService/"
-Headers = list[tuple[str, str]]
+Headers = list[tuple[bytes, bytes]]
 
 
 class RawGrpc:
@@ -62,22 +62,24 @@ class RawGrpc:
         await asyncio.wait([self._listening])
         self._writer.close()
 
-    async def call(self, name: str, /, *more: tuple[str, str], **instead: str) -> int:
+    async def call(self, name: str, /, *more: tuple[str, str], **instead: str | bytes) -> int:
         """Open a call; ``instead`` are headers in the place of the right ones, by name with _ for -."""
-        right = {
+        right: dict[str, str | bytes] = {
             "method": "POST",
             "scheme": "http",
             "path": _SERVICE + name,
             "authority": self.address,
             "te": "trailers",
             "content_type": "application/grpc",
-        } | instead
+            **instead,
+        }
         pseudo = ("method", "scheme", "path", "authority")
-        headers: Headers = [
+        named = [
             (f":{key}" if key in pseudo else key.replace("_", "-"), value) for key, value in right.items()
         ]
+        headers: Headers = [(key.encode(), _bytes(value)) for key, value in (*named, *more)]
         stream: int = self.http.get_next_available_stream_id()
-        self.http.send_headers(stream, [*headers, *more])
+        self.http.send_headers(stream, headers)
         self._flush()
         await self._writer.drain()
         return stream
@@ -165,3 +167,7 @@ class RawGrpc:
                 self.resets[event.stream_id or 0] = int(event.error_code or 0)
             case h2.events.ConnectionTerminated():
                 self.farewell = event.additional_data or b""
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value if isinstance(value, bytes) else value.encode()

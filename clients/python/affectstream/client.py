@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from affectstream import errors, status, tracing
 from affectstream.address import is_loopback
@@ -47,6 +48,7 @@ from affectstream.watch import AffectWatch
 if TYPE_CHECKING:
     from affectstream.pcm import Pcm
 
+T = TypeVar("T")
 _AGAIN: Final = Reconnect()
 
 
@@ -166,16 +168,12 @@ class AffectClient:
             NotFound: no such session, or nothing of it is retained.
             AffectStreamError: the server refused or failed.
         """
-        stub = AffectServiceStub(self._connection.channel)
-        try:
-            with cancellable():
-                response = await stub.PurgeSession(
-                    pb.PurgeSessionRequest(session_id=session_id),
-                    timeout=finite(self.timeouts.call_s),
-                    metadata=await self._call_metadata(),
-                )
-        except grpc.aio.AioRpcError as raised:
-            raise self._unary_error(raised) from None
+        response: pb.PurgeSessionResponse = await self._answer(
+            lambda stub: stub.PurgeSession,
+            pb.PurgeSessionRequest(session_id=session_id),
+            await self._call_metadata(),
+            self.timeouts.call_s,
+        )
         return response.events
 
     async def server_info(self) -> ServerInfo:
@@ -186,16 +184,12 @@ class AffectClient:
             TimedOut: no answer within `Timeouts.call_s`.
             AffectStreamError: the server refused or failed.
         """
-        stub = AffectServiceStub(self._connection.channel)
-        try:
-            with cancellable():
-                response = await stub.GetServerInfo(
-                    pb.GetServerInfoRequest(),
-                    timeout=finite(self.timeouts.call_s),
-                    metadata=await self._call_metadata(),
-                )
-        except grpc.aio.AioRpcError as raised:
-            raise self._unary_error(raised) from None
+        response = await self._answer(
+            lambda stub: stub.GetServerInfo,
+            pb.GetServerInfoRequest(),
+            await self._call_metadata(),
+            self.timeouts.call_s,
+        )
         return ServerInfo.from_proto(response)
 
     async def analyze(
@@ -262,20 +256,33 @@ class AffectClient:
                 value=f"{size} bytes",
                 limit=f"{LIMITS.analyze_bytes} bytes",
             )
-        stub = AffectServiceStub(self._connection.channel)
-        try:
-            with cancellable():
-                response = await stub.AnalyzeUtterance(
-                    request,
-                    timeout=finite(self.timeouts.call_s if timeout_s is None else timeout_s),
-                    metadata=tracing.added(await self._call_metadata(), traceparent),
-                )
-        except grpc.aio.AioRpcError as raised:
-            raise self._unary_error(raised) from None
+        response = await self._answer(
+            lambda stub: stub.AnalyzeUtterance,
+            request,
+            tracing.added(await self._call_metadata(), traceparent),
+            self.timeouts.call_s if timeout_s is None else timeout_s,
+        )
         event = decode(pb.SessionEvent(affect=response.event))
         if not isinstance(event, AffectEvent):
             raise errors.ProtocolError("the server answered without an event")
         return event
+
+    async def _answer(
+        self,
+        method: Callable[[Any], Callable[..., grpc.aio.UnaryUnaryCall[Any, T]]],
+        request: Message,
+        metadata: grpc.aio.Metadata,
+        limit_s: float,
+    ) -> T:
+        """Of one unary call."""
+        channel = self._connection.channel
+        call = method(AffectServiceStub(channel))(request, timeout=finite(limit_s), metadata=metadata)
+        self._connection.carry(channel, call)
+        try:
+            with cancellable():
+                return await call
+        except grpc.aio.AioRpcError as raised:
+            raise self._unary_error(raised) from None
 
     def _open_channel(self) -> grpc.aio.Channel:
         credentials, options = self._credentials, self._options

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import grpc
-
-MOST_REPLACED: Final = 8
-"""Channels that are kept for the calls on them, as long as they are connected."""
 
 
 class Connection:
@@ -34,6 +32,7 @@ class Connection:
         self._make = make
         self._channel: grpc.aio.Channel | None = None
         self._replaced: list[grpc.aio.Channel] = []
+        self._calls: Counter[grpc.aio.Channel] = Counter()
 
     @property
     def is_open(self) -> bool:
@@ -51,24 +50,32 @@ class Connection:
         """Make the channel. Must be called inside the event loop."""
         self._channel = self._make()
 
+    def carry(self, channel: grpc.aio.Channel, call: grpc.aio.Call) -> None:
+        """`call` is on `channel`, which is not closed before its end unless the client is."""
+        self._calls[channel] += 1
+        call.add_done_callback(lambda _: self._ended(channel))
+
+    def _ended(self, channel: grpc.aio.Channel) -> None:
+        self._calls[channel] -= 1
+        if not self._calls[channel]:
+            del self._calls[channel]
+
     async def renew(self, failed: grpc.aio.Channel, *, doubtful: bool) -> None:
         """Put a new channel in place of one whose call failed, unless it is fit for another call.
 
         Args:
             failed: Nothing happens if it was replaced already.
-            doubtful: Replace it also where it seems to work. Others' calls on it may go on.
+            doubtful: Replace it also where it seems to work. Others' calls on it go on.
         """
         if self._channel is not failed:
             return
-        ready = grpc.ChannelConnectivity.READY
         broken = failed.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
         if not broken and not doubtful:
             return
         self.open()
         self._replaced.append(failed)
-        kept = [channel for channel in self._replaced if channel.get_state() is ready][-MOST_REPLACED:]
-        ended = [channel for channel in self._replaced if channel not in kept]
-        self._replaced = kept
+        ended = [channel for channel in self._replaced if not self._calls[channel]]
+        self._replaced = [channel for channel in self._replaced if channel not in ended]
         for channel in ended:
             await channel.close()
 

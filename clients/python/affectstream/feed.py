@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from affectstream import errors
 from affectstream.link import Link
 from affectstream.pending import Given, Pending
 from affectstream.ring import Ring
@@ -89,7 +90,7 @@ class Feed:
             self._link.cancel()
 
     async def _run(self) -> None:
-        with suppress(WriteFailed):
+        with suppress(WriteFailed, errors.Cancelled):  # of the call, which its reader finds too
             while True:
                 self._given.clear()
                 control = self._pending.after(self._number)

@@ -78,10 +78,21 @@ class Inbox:
         except grpc.aio.AioRpcError:
             self._end(await self._why())
             return
-        if not isinstance(message, pb.StreamAffectResponse):
+        if message is grpc.aio.EOF:
             well = await self._call.code() == grpc.StatusCode.OK
             self._end(None if well else await self._why())
             return
+        try:
+            self._take(message)
+        except Exception as fault:  # noqa: BLE001 - whoever waits must hear of it
+            error = errors.ProtocolError(f"an event cannot be read: {type(fault).__name__}")
+            error.__cause__ = fault
+            self._call.cancel()
+            self._end(error)
+
+    def _take(self, message: object) -> None:
+        if not isinstance(message, pb.StreamAffectResponse):
+            raise TypeError(message)  # gRPC gives None for bytes that are no message
         event = decode(message.event)
         if event is not None:
             self._heard(event)

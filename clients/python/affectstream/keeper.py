@@ -53,6 +53,7 @@ class Keeper:
         self._caught_up = False
         self._cause: errors.AffectStreamError | None = None
         self._task: asyncio.Task[None] | None = None
+        self._link: Link | None = None
         self._state: State | None = None
         self.lost_samples = 0
         """See `Line.lost_samples`."""
@@ -89,6 +90,7 @@ class Keeper:
         link, started = await self._dialer.first()
         self._session = Session(started, self._audio.sample_rate_hz, origin=0)
         self._state = states.Connected(session_id=started.session_id)
+        self._link = link
         self._task = asyncio.get_running_loop().create_task(self._keep(link))
         return started
 
@@ -135,6 +137,8 @@ class Keeper:
             return
         self._task.cancel()
         await asyncio.wait({self._task})
+        if self._link is not None:
+            self._link.cancel()  # of a task that had not begun
         self._mailbox.events.clear()
 
     # -- what the caller gives ---------------------------------------------------------------------
@@ -164,7 +168,7 @@ class Keeper:
             while (cause := await self._converse(link)) is not None:
                 answered = await self._dialer.again(link, cause, self._of_session(), self._say)
                 self._adopt(answered)
-                link = answered.link
+                link = self._link = answered.link
         except errors.AffectStreamError as failure:
             error = failure
         except Exception as fault:  # noqa: BLE001 - such as of the caller's own token function
@@ -194,7 +198,8 @@ class Keeper:
         finally:
             lived_s = asyncio.get_running_loop().time() - began_s
             progress = (session.received_until, session.final_until)
-            if progress > self._furthest or lived_s > self._policy.max_delay_s:
+            stalled = isinstance(self._cause, errors.TimedOut)
+            if progress > self._furthest or (lived_s > self._policy.max_delay_s and not stalled):
                 self._furthest = max(progress, self._furthest)
                 self._dialer.went_well()
             self._feed, self._caught_up = None, False
@@ -232,6 +237,8 @@ class Keeper:
         self._mailbox.put(event)
 
     def _give_up(self, link: Link) -> None:
+        if self._mailbox.is_full:
+            return  # nobody reads here, so nothing is heard
         self._cause = errors.TimedOut(f"the server acknowledged no audio for {self._policy.stall_s:g} s")
         link.cancel()
 

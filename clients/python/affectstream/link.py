@@ -49,7 +49,7 @@ class Link:
         self._request = request
         self._config = config
         self._timeouts = timeouts
-        self.channel: Final = connection.channel
+        self.channel = connection.channel
         """Where it goes."""
         self.cookies = cookies
         """To be shown by the call that goes on with this one's session."""
@@ -107,7 +107,9 @@ class Link:
             raise RuntimeError("a stream is used once: make another with `client.stream`")
         metadata = tracing.added(await self._connection.metadata(), self._config.traceparent)
         metadata = affinity.shown(metadata, self.cookies)
+        self.channel = self._connection.channel  # which may be another by now
         call = self._call = AffectServiceStub(self.channel).StreamAffect(metadata=metadata)
+        self._connection.carry(self.channel, call)
         try:
             started = self._started = await self._start(call)
         except BaseException:
@@ -208,7 +210,7 @@ class Link:
         if isinstance(event, SessionStarted):
             self.cookies = affinity.kept(await call.initial_metadata(), self.cookies)
             return event
-        if event is None and await call.code() != grpc.StatusCode.OK:
+        if first is grpc.aio.EOF and await call.code() != grpc.StatusCode.OK:
             raise await self.why(connecting=True)
         raise errors.ProtocolError(f"{self._target} did not begin with session_started")
 

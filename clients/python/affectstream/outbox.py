@@ -154,7 +154,7 @@ class Outbox:
                     await writing.close(self._call)
                 else:
                     await writing.write(self._call, item)
-        except writing.WriteFailed:
+        except (writing.WriteFailed, errors.Cancelled):
             self._queue.clear()
             raise
 

@@ -18,7 +18,7 @@ _ENDS: Final = {
     "flush_utterance": "speech_started",
     "audio_resumed": "audio_paused",
 }
-_STANDS: Final = frozenset({*_ENDS.values(), "consent_withdrawn"})
+_STANDS: Final = frozenset({*_ENDS.values(), "consent_withdrawn", "end_of_audio"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from affectstream.enums import CloseReason
 from affectstream.events import (
     AffectEvent,
     Event,
+    Gap,
     Progress,
     SessionClosed,
     SessionStarted,
@@ -93,6 +94,10 @@ class Session:
                 self.received_until = max(self.received_until, self.origin + event.received_until_samples)
                 for channel in self._final_until:
                     self._note_final(channel, event.final_until_samples)
+            case Gap():  # as after a pause, of which no progress tells before there is audio again
+                self.received_until = max(
+                    self.received_until, self.origin + event.audio_end.samples(self._rate_hz)
+                )
             case SpeechStarted():
                 self._open[event.utterance_id] = None
             case AffectEvent(is_final=True):

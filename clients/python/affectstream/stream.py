@@ -32,7 +32,8 @@ class AffectStream(Controls):
     that is open gets no final event.
 
     Cancelling a task inside `send`, a control, `end` or an iteration step leaves the stream whole: what
-    was given goes out, and the next event is there for the next step.
+    was given goes out, and the next event is there for the next step. Of a `send` that waits for room in the
+    ring, what had no room yet is not given.
 
     With `reconnect` the stream goes on when its call is lost: what stands above of leaving, cancelling and
     the end holds for the session then, and `affectstream.states` are among the events.

@@ -161,10 +161,13 @@ class AffectWatch:
             try:
                 with cancellable():
                     response = await self._call.read()
-                if not isinstance(response, pb.WatchAffectResponse):
+                if response is grpc.aio.EOF:
                     if await self._call.code() == grpc.StatusCode.OK:
                         return None
                     raise await self._failure()
+                if not isinstance(response, pb.WatchAffectResponse):
+                    self._call.cancel()
+                    raise errors.ProtocolError("an event cannot be read")
             except grpc.aio.AioRpcError:
                 await self._again(await self._failure())
             except errors.AffectStreamError as error:
@@ -199,7 +202,8 @@ class AffectWatch:
         since_s = loop.time()
         while True:
             missing = isinstance(cause, errors.NotFound) and loop.time() - since_s < _MISSING_S
-            if self._reconnect is None or not (missing or _may_go_well(cause)):
+            hopeless = self._reconnect is None or not self._connection.is_open
+            if hopeless or not (missing or _may_go_well(cause)):
                 raise cause
             self.lost = cause
             delay_s = self._backoff.next_delay_s(loop.time(), cause)
@@ -235,11 +239,20 @@ class AffectWatch:
             self._waiting.append(told)
 
     async def _open(self) -> None:
-        channel = self._channel = self._connection.channel
         metadata = await self._connection.metadata()
+        channel = self._channel = self._connection.channel
         if self._call is not None:
             self._call.cancel()
-        self._call = AffectServiceStub(channel).WatchAffect(self._request(), metadata=metadata)
+        call = self._call = AffectServiceStub(channel).WatchAffect(self._request(), metadata=metadata)
+        self._connection.carry(channel, call)
+        try:
+            await self._opened()
+        except BaseException:
+            call.cancel()
+            raise
+
+    async def _opened(self) -> None:
+        """Wait until the watch has begun. Raises why it has not."""
         try:
             async with asyncio.timeout(finite(self._timeouts.connect_s + self._timeouts.session_start_s)):
                 with cancellable():

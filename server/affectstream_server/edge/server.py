@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.edge import health
+from affectstream_server.edge.accepting import Accepting
 from affectstream_server.edge.admission import Admission
 from affectstream_server.edge.arguments import channel_arguments
 from affectstream_server.edge.authentication import Authentication
@@ -52,34 +53,39 @@ class GrpcServer:
         ]
         if calls is not None:  # first, so that it sees who is refused
             interceptors.insert(0, Observing(calls))
-        self._server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
         self._health = health.Health()
         ours = service or AffectService(pipeline)
-        self._server.add_generic_rpc_handlers((ours.handler(), self._health.handler()))
-        reflection.enable_server_reflection(
-            (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+
+        def make() -> grpc.aio.Server:
+            server = grpc.aio.server(options=channel_arguments(settings.server), interceptors=interceptors)
+            server.add_generic_rpc_handlers((ours.handler(), self._health.handler()))
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+            return server
+
+        def bind(server: grpc.aio.Server, address: str) -> int:
+            if credentials is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, credentials)
+
         address = settings.server.address
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65_535:
             raise CannotListen(f"server.address: got {address!r}, expected HOST:PORT such as 127.0.0.1:50551")
         try:
-            if credentials is None:
-                bound = self._server.add_insecure_port(address)
-            else:
-                bound = self._server.add_secure_port(address, credentials)
+            self._accepting = Accepting(make, bind, address, settings.server.stream_age_s)
         except RuntimeError:
             raise CannotListen(
                 f"server.address: cannot listen on {address}; is the port taken? Port 0 is any"
             ) from None
-        self.address = f"{host}:{bound}"
+        self.address = self._accepting.address
         """Where it listens, with the port it got."""
 
     async def start(self) -> None:
         """Accept connections; health says NOT_SERVING until `set_ready`."""
         self.set_ready(ready=False)
         self._health.say(LIVENESS, HealthCheckResponse.SERVING)
-        await self._server.start()
+        await self._accepting.start()
 
     def set_ready(self, *, ready: bool) -> None:
         """Say whether streams may be opened."""
@@ -88,5 +94,5 @@ class GrpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """Close the listener, give open calls ``grace_s``, then end them."""
-        await self._server.stop(grace_s)
+        await self._accepting.stop(grace_s)
         await self._authenticator.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import Message
 
 from affectstream.contract import LIMITS
 from affectstream.v1 import affect_pb2 as pb
@@ -70,8 +71,17 @@ class AffectService:
             _log.exception("session %s failed", stream.session.told_id if stream.session else "unborn")
             stream.fail(InternalFault())
         finally:
-            self._pipeline.close_stream(stream)
+            self._close(stream)
         return stream.failure
+
+    def _close(self, stream: Stream) -> None:
+        try:
+            self._pipeline.close_stream(stream)
+        except Exception:  # noqa: BLE001 - its text must not reach the client
+            _log.exception(
+                "session %s could not be closed", stream.session.told_id if stream.session else "unborn"
+            )
+            stream.fail(InternalFault())
 
     async def analyze_utterance(
         self, request: pb.AnalyzeUtteranceRequest | ServiceError, context: Context
@@ -134,7 +144,7 @@ class AffectService:
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
-                "GetServerInfo": grpc.unary_unary_rpc_method_handler(
+                "GetServerInfo": one_message(
                     self.get_server_info, info_request, pb.GetServerInfoResponse.SerializeToString
                 ),
                 "StreamAffect": grpc.stream_stream_rpc_method_handler(
@@ -142,15 +152,13 @@ class AffectService:
                     stream_request,
                     None,  # the session writes its events as bytes
                 ),
-                "AnalyzeUtterance": grpc.unary_unary_rpc_method_handler(
+                "AnalyzeUtterance": one_message(
                     self.analyze_utterance, analyze_request, pb.AnalyzeUtteranceResponse.SerializeToString
                 ),
-                "WatchAffect": grpc.unary_stream_rpc_method_handler(
-                    self.watch_affect,
-                    watch_request,
-                    None,  # what is retained is bytes
-                ),
-                "PurgeSession": grpc.unary_unary_rpc_method_handler(
+                "WatchAffect": one_message(
+                    self.watch_affect, watch_request, None
+                ),  # what is retained is bytes
+                "PurgeSession": one_message(
                     self.purge_session, purge_request, pb.PurgeSessionResponse.SerializeToString
                 ),
             },
@@ -193,6 +201,8 @@ async def _listen(stream: Stream, requests: Requests, writer: asyncio.Task[None]
     try:
         async with asyncio.timeout(CONFIG_DEADLINE_S) as reading:
             stream.on_interrupt(lambda: _stop(reading, 0.0))
+            if stream.failure is not None:
+                return  # since before it could be told here
             writer.add_done_callback(lambda task: _written(task, stream, reading))
             work = _read(stream, requests, over, lambda: _stop(reading, None))
             reader = asyncio.get_running_loop().create_task(work)
@@ -244,6 +254,24 @@ def no_config() -> InvalidRequest:
     )
 
 
+def one_message(
+    answer: Callable[[Any, Context], Awaitable[Message | None]],
+    parse: Callable[[bytes], Message | ServiceError],
+    serialise: Callable[[Any], bytes] | None,
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler of calls with one request. gRPC's own leaves a call open that is half-closed without any."""
+
+    async def serve(requests: AsyncIterator[Message | ServiceError], context: Context) -> None:
+        request = await anext(requests, None)
+        if request is None:
+            request = InvalidRequest("request", "none", "one message", reason="MALFORMED_MESSAGE")
+        answered = await answer(request, context)
+        if answered is not None:
+            await context.write(answered)
+
+    return grpc.stream_stream_rpc_method_handler(serve, parse, serialise)
+
+
 async def first_message(requests: Requests) -> None:
     """Let a refused client finish its first message: failing in it, it would not see our status."""
 
@@ -261,6 +289,9 @@ def _written(writer: asyncio.Task[None], stream: Stream, reading: asyncio.Timeou
     error = writer.exception()
     if isinstance(error, ServiceError):
         stream.fail(error)
+    elif error is not None and not isinstance(error, grpc.aio.BaseError):
+        _log.error("an event could not be written", exc_info=error)
+        stream.fail(InternalFault())
     elif error is None and stream.finished:
         _stop(reading, _HALF_CLOSE_GRACE_S)
 

@@ -64,11 +64,13 @@ class _Worker:
             server = Server(settings, siblings)
             server.telemetry.exposes = False
             self._siblings, self._telemetry = siblings, server.telemetry
-            await server.serve_until_signalled(
-                lambda _: self._link.tell("ready"),
-                lambda: self._link.tell("up", address=siblings.inner_address),
-            )
-            end_soon()
+            try:
+                await server.serve_until_signalled(
+                    lambda _: self._link.tell("ready"),
+                    lambda: self._link.tell("up", address=siblings.inner_address),
+                )
+            finally:
+                end_soon()
         except (SettingsError, CannotListen, ModelRejected) as error:
             for line in str(error).splitlines():
                 sys.stderr.write(f"affectstream serve: {line}\n")

@@ -12,37 +12,51 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import Parse
+from google.protobuf.message import Message
 
 from affectstream.v1 import affect_pb2 as pb
 
 Call = grpc.aio.ServicerContext[Any, Any]
 Requests = AsyncIterator[pb.StreamAffectRequest]
 Handler = Callable[[Requests, Call], Awaitable[None]]
+Watched = Callable[[pb.WatchAffectRequest, Call], Awaitable[None]]
 
 
 @asynccontextmanager
-async def odd_server(handler: Handler) -> AsyncIterator[str]:
-    """A server whose StreamAffect is `handler`; gives its HOST:PORT."""
+async def odd_server(handler: Handler, watch: Watched | None = None) -> AsyncIterator[str]:
+    """A server whose StreamAffect is `handler` and whose WatchAffect is `watch`; gives its HOST:PORT.
+
+    What they write may be bytes that are no message.
+    """
 
     async def stream_affect(requests: Any, call: Any) -> None:
         await handler(requests, call)
 
-    method = grpc.stream_stream_rpc_method_handler(
-        stream_affect,
-        request_deserializer=pb.StreamAffectRequest.FromString,
-        response_serializer=pb.StreamAffectResponse.SerializeToString,
-    )
+    async def watch_affect(request: Any, call: Any) -> None:
+        assert watch is not None
+        await watch(request, call)
+
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "StreamAffect": grpc.stream_stream_rpc_method_handler(
+            stream_affect, pb.StreamAffectRequest.FromString, _serialized
+        ),
+        "WatchAffect": grpc.unary_stream_rpc_method_handler(
+            watch_affect, pb.WatchAffectRequest.FromString, _serialized
+        ),
+    }
     service = pb.DESCRIPTOR.services_by_name["AffectService"].full_name
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(service, {"StreamAffect": method}),)
-    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
+
+
+def _serialized(message: Message | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def response(sequence: int = 1, **event: Any) -> pb.StreamAffectResponse:

@@ -17,6 +17,7 @@ from affectstream import (
     Reconnecting,
     Resumed,
     SessionClosed,
+    SessionStarted,
     SpeechEnded,
     SpeechStarted,
     errors,
@@ -52,13 +53,17 @@ def heard(events: list[Event]) -> list[tuple[str, int, int]]:
     )
 
 
-def whole_although_broken(events: list[Event]) -> bool:
+def check_whole(events: list[Event]) -> None:
     """Nothing is missing, twice or out of place, and the session ended as it should."""
-    numbers = sequences(events)
-    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    last = events[-1]
+    assert isinstance(last, SessionClosed)
+    # Above its number are only the beginnings of calls that broke before they were heard.
+    numbers = [number for number in sequences(events) if number <= last.sequence]
+    assert sorted(numbers) == list(range(1, last.sequence + 1))
+    later = [event for event in events if event.sequence > last.sequence]
+    assert all(isinstance(event, SessionStarted) for event in later)
     assert of_type(events, Gap) == []
     assert all(resumed.lost is None for resumed in of_type(events, Resumed))
-    return isinstance(events[-1], SessionClosed)
 
 
 async def all_passed(proxy: FaultProxy) -> None:
@@ -91,14 +96,19 @@ async def test_connections_that_all_break_after_so_many_bytes_change_nothing(
     expected = said(await uncut(proxy.address, SHORT))
     before, proxy.breaks_politely = proxy.connections, politely
     setattr(proxy, f"{way}_limit", limit)
-    async with AffectClient(proxy.address) as client, client.stream(PATIENT, reconnect=KEPT) as stream:
-        async with asyncio.timeout(30):
-            events = await whole(stream, SHORT)
+    # gRPC forgets what came and was not read when a line breaks: on a busy machine all of it, each time.
+    proxy.limit_growth = limit // 50
+    async with (
+        AffectClient(proxy.address) as client,
+        client.stream(PATIENT, reconnect=KEPT) as stream,
+        asyncio.timeout(30),
+    ):
+        events = await whole(stream, SHORT)
     connections = proxy.connections - before
     figure(f"{connections} connections of {limit:,} bytes {way}")
     assert connections > 1
     assert said(events) == expected
-    assert whole_although_broken(events)
+    check_whole(events)
 
 
 @pytest.mark.fault("broken line")
@@ -116,7 +126,7 @@ async def test_a_line_that_breaks_in_the_config_leaves_no_session(proxy: FaultPr
     async with AffectClient(proxy.address) as client, client.stream(config, reconnect=KEPT) as stream:
         events = await whole(stream, SHORT[: 16 * 4_000])
     assert len(finals(events)) == 1
-    assert whole_although_broken(events)
+    check_whole(events)
 
 
 @pytest.mark.fault("broken line")
@@ -134,7 +144,7 @@ async def test_a_line_that_breaks_in_the_last_message_is_mended(proxy: FaultProx
         await stream.end()
         await asyncio.wait_for(reading, 30)
     assert said(events) == expected
-    assert whole_although_broken(events)
+    check_whole(events)
 
 
 @pytest.mark.fault("broken line")
@@ -157,5 +167,5 @@ async def test_what_was_still_to_be_said_after_the_end_comes_on_another_line_and
             assert waited.seconds - closed_s < 0.5, "not until the server or the client lost patience"
     assert of_type(events, Reconnecting)
     assert said(events) == said(await uncut(proxy.address, SHORT))
-    assert whole_although_broken(events)
+    check_whole(events)
     assert stream.state == Ended(session_id=stream.session_id, cause=None)
