@@ -12,14 +12,17 @@ import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import grpc
 import pytest
 
+from affectstream import AffectClient, ConnectError, Tls
 from affectstream.v1 import affect_pb2 as pb
 from affectstream_server.edge import arguments
 from affectstream_server.lifecycle import Server
 from tests.support.http2 import PREFACE
+from tests.support.pki import Pki
 from tests.support.raw_grpc import RawGrpc
 from tests.support.speech import sample_talk
 from tests.support.triton import seen
@@ -207,6 +210,29 @@ async def test_what_is_no_call_of_ours_is_refused_and_told_nothing(
         assert not OURS.search(told), told
         assert ended != "status 0" or not raw.data[stream], "it is not taken for a good call"
         assert ended != "status 2", "UNKNOWN is the transport's word for a fault of ours"
+
+
+@pytest.mark.fault("garbage")
+async def test_a_path_that_is_no_text_closes_nobody_out_by_tls(tmp_path: Path) -> None:
+    """What gRPC has of a certificate serves for one server only."""
+    pki = Pki(tmp_path)
+    tls = {"cert_file": pki.server.cert, "key_file": pki.server.key}
+    async with running_server({"tls": tls}) as server:
+        for _ in range(3):
+            async with RawGrpc(server.address, ca_file=pki.ca) as raw:
+                await raw.call("", path=b"/\xff")
+                await raw.closed.wait()
+            async with asyncio.timeout(10):
+                while not await answers(server.address, Tls(ca_file=pki.ca, server_name="localhost")):
+                    await asyncio.sleep(0.01)
+
+
+async def answers(address: str, tls: Tls) -> bool:
+    try:
+        async with AffectClient(address, tls=tls) as client:
+            return bool((await client.server_info()).models)
+    except ConnectError:
+        return False
 
 
 @pytest.mark.fault("garbage")

@@ -20,9 +20,8 @@ TALK = sample_talk()[: 22 * 16_000]
 
 
 async def test_spans_are_those_of_this_process(bench: Bench) -> None:
-    rare = {
-        "canary_s": 60.0
-    }  # what is asked beside the score may keep Triton busy for longer than a canary waits
+    # What is asked beside the score may keep Triton busy for longer than a canary waits.
+    rare = {"canary_s": 60.0}
     async with (
         serving(bench.triton.address, outputs=WAIT, triton=rare) as server,
         running_server({"outputs": WAIT}) as local,

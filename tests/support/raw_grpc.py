@@ -9,6 +9,7 @@ async with RawGrpc(server.address) as raw:
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import defaultdict
 from contextlib import suppress
 from types import TracebackType
@@ -25,9 +26,16 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class RawGrpc:
-    """One connection. ``reads``: it gives windows back for what comes; else ``window`` bytes may come."""
+    """One connection. ``reads``: it gives windows back for what comes; else ``window`` bytes may come.
 
-    def __init__(self, address: str, *, reads: bool = True, window: int = 65_535) -> None:
+    With ``ca_file`` it is by TLS.
+    """
+
+    def __init__(self, address: str, *, reads: bool = True, window: int = 65_535, ca_file: str = "") -> None:
+        self._tls: ssl.SSLContext | None = None
+        if ca_file:
+            self._tls = ssl.create_default_context(cafile=ca_file)
+            self._tls.set_alpn_protocols(["h2"])
         self.address = address
         self.answers: dict[int, dict[str, str]] = defaultdict(dict)
         """Headers and trailers by stream."""
@@ -48,7 +56,9 @@ class RawGrpc:
 
     async def __aenter__(self) -> Self:
         host, _, port = self.address.rpartition(":")
-        self._reader, self._writer = await asyncio.open_connection(host, int(port))
+        self._reader, self._writer = await asyncio.open_connection(
+            host, int(port), ssl=self._tls, server_hostname="localhost" if self._tls else None
+        )
         self.http.initiate_connection()
         self.http.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: self._window})
         self._flush()

@@ -87,7 +87,9 @@ class Accepting:
             try:
                 self._bind(self._server, self.address)
                 break
-            except RuntimeError:  # the listener before is not closed yet
+            except RuntimeError as refused:  # the listener before is not closed yet
+                if wait_s == _LONGEST_S:
+                    _log.error("%s cannot be listened on again yet: %s", self.address, refused)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_S)
         await self._start(self._server)

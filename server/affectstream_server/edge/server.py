@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
+from affectstream_server import certificates
 from affectstream_server.auth.authenticator import Authenticator
 from affectstream_server.cannot_listen import CannotListen
 from affectstream_server.edge import health
@@ -45,7 +46,7 @@ class GrpcServer:
         Raises `CannotListen`, or `SettingsError` for certificates and tokens.
         """
         self._authenticator = Authenticator(settings.auth)
-        credentials = server_credentials(settings.tls) if settings.tls.cert_file else None
+        certificate = certificates.watched(settings.tls) if settings.tls.cert_file else None
         self._admission = Admission(settings)
         interceptors: list[grpc.aio.ServerInterceptor] = [
             Authentication(self._authenticator),
@@ -64,8 +65,9 @@ class GrpcServer:
             return server
 
         def bind(server: grpc.aio.Server, address: str) -> int:
-            if credentials is None:
+            if certificate is None:
                 return server.add_insecure_port(address)
+            credentials = server_credentials(certificate, settings.tls)  # gRPC takes them for one server only
             return server.add_secure_port(address, credentials)
 
         address = settings.server.address

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import grpc
 
-from affectstream_server import certificates
 from affectstream_server.certificates import Certificate
+from affectstream_server.reload import Reloaded
 from affectstream_server.settings_access import TlsSettings
 
 
-def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials:
-    """Credentials that look at their files before every handshake. Raises `SettingsError`."""
-    watched = certificates.watched(settings)
+def server_credentials(watched: Reloaded[Certificate], settings: TlsSettings) -> grpc.ServerCredentials:
+    """Credentials of one server that look at their files before every handshake."""
 
     def renewed() -> grpc.ServerCertificateConfiguration:
         if not watched.renew():
